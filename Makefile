@@ -1,0 +1,51 @@
+# Two commands from a bare clone: `make book` and `make test`. Needs Python >= 3.11, make and a C library.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PROFILE ?= quick
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: help book test test-fast test-slow lint bench lab clean
+
+help:
+	@echo "make book   execute the notebooks (PROFILE=$(PROFILE)) and build build/book/_build/html"
+	@echo "make test   pytest and nbval"
+	@echo "make lab    JupyterLab on the notebooks"
+	@echo "make bench  benchmarks; make test-slow, make lint, make clean"
+
+$(READY): pyproject.toml constraints.txt
+	@echo "== installing into $(VENV) (about 2 GB; a few minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; run make PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,test,dev]'
+	@touch $@
+
+book: $(READY)
+	@echo "== executing the notebooks at profile $(PROFILE) and building the book"
+	@$(BIN)/specnb book --profile $(PROFILE)
+
+test: lint test-fast
+
+lint: $(READY)
+	@echo "== ruff"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+test-fast: $(READY)
+	@echo "== pytest and nbval"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" --durations 10 \
+		tests --nbval --nbval-current-env notebooks
+
+test-slow: $(READY)
+	@echo "== slow tests"
+	@$(BIN)/python -m pytest -m slow --durations 10
+
+bench: $(READY)
+	@$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --benchmark-columns=min,median,ops
+
+lab: $(READY)
+	@$(BIN)/jupyter lab notebooks
+
+clean:
+	rm -rf build

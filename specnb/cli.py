@@ -1,0 +1,91 @@
+"""The command ``specnb``: run notebooks, build the book, train the models that ship."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+emulator = typer.Typer(no_args_is_help=True, help="The emulator of LTE spectra.")
+app.add_typer(emulator, name="emulator")
+
+STAGE = Path("build/book")
+Profile = Annotated[str, typer.Option(help="smoke, quick, cpu or full")]
+
+
+def _fail(error):
+    typer.secho(str(error), fg="red", err=True)
+    raise typer.Exit(1)
+
+
+def _parameters(profile, settings):
+    chosen = {"profile": profile}
+    for setting in settings:
+        key, found, value = setting.partition("=")
+        if not found:
+            _fail(f"-p {setting!r}: write key=value")
+        chosen[key] = yaml.safe_load(value)  # papermill's own -p would turn false into the string "false"
+    return chosen
+
+
+@app.command()
+def run(
+    notebooks: Annotated[list[Path] | None, typer.Argument(help="default: all in notebooks/")] = None,
+    profile: Profile = "quick",
+    p: Annotated[list[str] | None, typer.Option("-p", help="key=value, a parameter; YAML values")] = None,
+    stage: Annotated[Path, typer.Option(help="folder of the executed copies")] = STAGE,
+):
+    """Execute notebooks by papermill; what has run with the same inputs is not run again."""
+    from specnb import run as runner
+
+    try:
+        runner.run(notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb")), stage, _parameters(profile, p or []))
+    except (ValueError, RuntimeError, OSError) as error:
+        _fail(error)
+
+
+@app.command()
+def book(profile: Profile = "quick", stage: Path = STAGE):
+    """Execute the notebooks and build the HTML book."""
+    from specnb import run as runner
+
+    try:
+        runner.run(sorted(Path("notebooks").glob("[0-9]*.ipynb")), stage, {"profile": profile})
+        typer.echo(f"The book: {runner.build_book(Path(), stage)}")
+    except (ValueError, RuntimeError, OSError) as error:
+        _fail(error)
+
+
+@emulator.command("train")
+def emulator_train(
+    grid: Annotated[list[Path] | None, typer.Argument(help="packed grids; default: the one that ships")] = None,
+    output: Annotated[Path, typer.Option("-o", help="folder for weights and model card")] = Path("."),
+    seed: int = 0,
+):
+    """Train the emulator on packed grids of LTE spectra and write weights, numbers and model card."""
+    from specnb import emulator_card
+
+    try:
+        card = emulator_card.train(grid or [emulator_card.GRID], output, seed)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    typer.echo(card.read_text())
+
+
+@app.command()
+def train(
+    name: str = "bounded",
+    profile: Profile = "cpu",
+    output: Annotated[Path, typer.Option("-o", help="folder for weights and model card")] = Path("."),
+    seed: int = 0,
+    device: str = "cpu",
+):
+    """Train a model that ships with the package."""
+    from specnb import denoiser_card
+
+    try:
+        card = denoiser_card.train(name, profile, output, seed, device)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    typer.echo(card.read_text())

@@ -1,0 +1,80 @@
+"""Train a denoiser that ships, judge it on test stars, and write its model card."""
+
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+
+from specnb import denoisers, metrics, results
+from specnb.stars import simulate
+from specnb.train import PROFILES, fit, prior_moments
+
+LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
+TEST_SEED, N_TEST = 1, 512
+
+
+def make(profile, seed=0, device="cpu", log=None):
+    """A bounded denoiser trained at a profile (name); the averaged model, the log's rows."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile is {profile!r}; choose one of {sorted(PROFILES)}")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        fresh = denoisers.bounded(*prior_moments(), **PROFILES[profile].net)
+    return fit(fresh, PROFILES[profile], seed, device, log)
+
+
+def improvements(model, level, n, seed, steps=1):
+    """MSE and wMSE improvement over the observation on ``n`` test stars at one level, each (value, low, high)."""
+    stars = simulate(n, seed, level=level)
+    device = model.mean.device
+    flux, ivar = (torch.from_numpy(a).to(device) for a in (stars.observed, stars.ivar))
+    estimate = denoisers.apply_bounded(model, flux, ivar, steps).cpu().numpy()
+    good = stars.ivar > 0
+    return {
+        kind: metrics.improvement(kind, estimate, stars.observed, stars.flux, good, stars.sigma)
+        for kind in ("mse", "wmse")
+    }
+
+
+def train(name, profile, output, seed=0, device="cpu"):
+    """Train model ``name`` into ``output``: weights, numbers, training log and card; returns the card's path."""
+    if name != "bounded":
+        raise ValueError(f"name is {name!r}; choose 'bounded'")
+    start = monotonic()
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    model, rows = make(profile, seed, device, output / f"{name}.csv")
+    denoisers.save(model, PROFILES[profile].net, output / f"{name}.safetensors")
+    shipped = denoisers.read(output / f"{name}.safetensors").to(device)  # judged as users get it: half precision
+    numbers = {
+        "profile": profile,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": rows[-1]["step"],
+        "stars_seen": rows[-1]["step"] * PROFILES[profile].batch_size,
+        "test": {str(level): improvements(shipped, level, N_TEST, TEST_SEED) for level in LEVELS},
+    }
+    path = results.write(output / f"{name}.json", numbers, device=device, seed=seed, seconds=monotonic() - start)
+    card = output / f"{name}.md"
+    results.write_bytes(card, render(name, results.read(path)).encode())
+    return card
+
+
+def render(name, numbers):
+    """The model card as Markdown."""
+    made = numbers["provenance"]
+
+    def cell(score):
+        value, low, high = np.multiply(score, 100)
+        return f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+    rows = [f"| {level} | {cell(s['mse'])} | {cell(s['wmse'])} |" for level, s in numbers["test"].items()]
+    return "\n".join([
+        f"# Denoiser `{name}`", "",
+        f"E[x | y] for any diagonal noise map; {numbers['parameters']:,} parameters, profile `{numbers['profile']}`, "
+        f"{numbers['steps']:,} steps, {numbers['stars_seen']:,} simulated stars, each seen once.", "",
+        f"- {made['date'][:10]}, seed {made['seed']}, {made['device']}, {made['wall_s']} s, commit {made['commit']}",
+        f"- judged in half precision on {N_TEST} test stars a level, one pass", "",
+        "Improvement over the observation in % (95 % interval, bootstrap over spectra):", "",
+        "| level λ | MSE | wMSE |", "|---|---|---|", *rows, "",
+    ])  # fmt: skip

@@ -1,0 +1,181 @@
+r"""The world model: labels → normalised LTE spectrum at R = 10,000 → native pixels.
+
+After The Payne (Ting et al. 2019, ApJ 879, 69), with a linear basis at the end:
+
+.. math:: F_\lambda(\theta) = 1 + \mu_\lambda + \sum_k c_k(\theta)\, B_{k\lambda}, \qquad c = \mathrm{MLP}(\theta)
+
+The basis is linear and the operators are filters, so the Fourier transform of the basis is taken once and a
+spectrum costs one matrix product, one transfer function and one short inverse transform. Training is full-batch
+L-BFGS in float64: a few hundred stars are a small, smooth, deterministic problem.
+"""
+
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from specnb.grid import DLOGLAM, N_FINE, OVERSAMPLING
+from specnb.operators import fourier_length, to_fourier, to_native
+
+
+class Emulator(nn.Module):
+    """Differentiable spectra from labels.
+
+    Parameters
+    ----------
+    mean : torch.Tensor
+        Mean of flux − 1 on the fine grid, shape (16151,).
+    basis : torch.Tensor
+        Orthonormal rows, shape (k, 16151).
+    hidden : int
+        Width of the two hidden layers.
+    """
+
+    def __init__(self, mean, basis, hidden=128):
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("basis", basis)
+        self.register_buffer("scale", torch.ones(()))
+        self.net = nn.Sequential(
+            nn.Linear(4, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, len(basis))
+        )
+        self.prepare()
+
+    def prepare(self):
+        """Take the Fourier transform of the basis; call it after the buffers change."""
+        self.register_buffer("fourier", to_fourier(torch.cat([self.mean[None], self.basis])), persistent=False)
+
+    def coefficients(self, labels):
+        """Basis coefficients, shape (n, k), of ``labels``: (n, 4) teff [K], logg [cgs], m_h, alpha_m [dex]."""
+        teff, logg, m_h, alpha_m = labels.unbind(-1)
+        # every feature in about ±1 over the prior; lines follow 1/T, not T
+        features = [(5040 / teff - 0.946) / 0.226, (logg - 2.9) / 2.1, (m_h + 1) / 1.5, (alpha_m - 0.2) / 0.3]
+        return self.net(torch.stack(features, -1)) * self.scale
+
+    def fine(self, labels):
+        """Flux at R = 10,000 on the fine grid, shape (n, 16151), without RV or rotation; labels as above."""
+        return 1 + self.mean + self.coefficients(labels) @ self.basis
+
+    def forward(self, labels, rv, vsini, resolution):
+        """Flux on the native grid.
+
+        Parameters
+        ----------
+        labels : torch.Tensor
+            teff [K], logg [log cm/s²], m_h [dex], alpha_m [dex], shape (n, 4).
+        rv, vsini : torch.Tensor
+            km/s, shape (n,).
+        resolution : torch.Tensor
+            Resolving power, shape (n,).
+
+        Returns
+        -------
+        torch.Tensor
+            Normalised flux, shape (n, 3136).
+        """
+        columns = fourier_length(resolution) + 2
+        mixed = torch.addmm(self.fourier[0, :columns], self.coefficients(labels), self.fourier[1:, :columns])
+        return 1 + to_native(mixed, rv, vsini, resolution)
+
+
+def from_state(state):
+    """An :class:`Emulator` from its tensors (what :func:`state` returns)."""
+    emulator = Emulator(state["mean"], state["basis"], hidden=len(state["net.0.bias"]))
+    emulator.load_state_dict(state)
+    return emulator.eval().requires_grad_(False)
+
+
+@lru_cache(maxsize=2)
+def load_emulator(device="cpu"):
+    """The emulator that ships with the package, on ``device``, in evaluation mode without gradients of its weights."""
+    return from_state(load_file(str(files("specnb") / "assets" / "emulator.safetensors"))).to(device)
+
+
+def read_grid(path):
+    """Labels and spectra of a packed grid.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.npz`` with ``labels`` (n, ≥ 4: teff, logg, m_h, alpha_m), ``flux_u16`` (n, 16151; × 1.2/65535) on
+        ``log10_wave_vac_angstrom`` and ``design_index`` (n,).
+
+    Returns
+    -------
+    labels, flux, index : numpy.ndarray
+        (n, 4) float64; (n, 16151) float32, normalised, R = 10,000; (n,) int.
+    """
+    with np.load(path, allow_pickle=False) as grid:
+        missing = {"labels", "flux_u16", "log10_wave_vac_angstrom", "design_index"} - set(grid.files)
+        if missing:
+            raise ValueError(f"grid {str(path)!r} has no {sorted(missing)}; pack it with these arrays")
+        loglam = grid["log10_wave_vac_angstrom"]
+        if loglam.shape != (N_FINE,) or abs(loglam[1] - loglam[0] - DLOGLAM / OVERSAMPLING) > 1e-9:
+            raise ValueError(f"grid {str(path)!r} is not on the fine lattice (3.6250 + 2e-5 i, 16151 points)")
+        flux = (grid["flux_u16"].astype("f4") * np.float32(1.2 / 65535)).astype("f4")
+        return grid["labels"][:, :4].astype("f8"), flux, grid["design_index"].astype(int)
+
+
+def fit(labels, flux, components=64, hidden=128, iterations=3000, decay=1e-6, seed=0):
+    """Train an emulator on spectra at R = 10,000.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        teff [K], logg, m_h, alpha_m, shape (n, 4).
+    flux : numpy.ndarray
+        Normalised, on the fine grid, shape (n, 16151).
+    components : int
+        Size of the linear basis (principal components).
+    hidden, iterations, decay, seed
+        Width of the network, L-BFGS iterations, L2 penalty on its weights, seed of its initial weights.
+
+    Returns
+    -------
+    Emulator
+    """
+    if len(labels) < 2 * components:
+        raise ValueError(f"labels has {len(labels)} stars; {components} components need at least {2 * components}")
+    lines = torch.as_tensor(flux, dtype=torch.float64) - 1
+    mean = lines.mean(0)
+    basis = torch.linalg.svd(lines - mean, full_matrices=False).Vh[:components].contiguous()
+    target = (lines - mean) @ basis.T
+    scale = target.square().mean().sqrt()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        emulator = Emulator(mean, basis, hidden).double()
+    emulator.scale.copy_(scale)
+    x, y = torch.as_tensor(labels, dtype=torch.float64), target / scale
+    weights = list(emulator.net.parameters())
+    optimiser = torch.optim.LBFGS(
+        weights,
+        max_iter=iterations,
+        history_size=50,
+        line_search_fn="strong_wolfe",
+        tolerance_grad=1e-12,
+        tolerance_change=1e-14,
+    )
+
+    def closure():
+        optimiser.zero_grad()
+        misfit = (emulator.coefficients(x) / scale - y).square().sum(1).mean()
+        loss = misfit + decay * sum(w.square().sum() for w in weights)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    emulator = emulator.float()
+    emulator.prepare()
+    return emulator.eval().requires_grad_(False)
+
+
+def residuals(emulator, labels, flux, resolution=1800.0):
+    """Emulator minus spectrum in native pixels, both at ``resolution``; shape (n, 3136)."""
+    zero, r = torch.zeros(len(labels)), torch.full((len(labels),), float(resolution))
+    lines = to_fourier(torch.as_tensor(flux) - 1)
+    predicted = emulator(torch.as_tensor(labels, dtype=torch.float32), zero, zero, r)
+    return (predicted - 1 - to_native(lines, zero, zero, r)).numpy()

@@ -1,0 +1,69 @@
+"""Results of runs: one JSON file a notebook and profile, with where it comes from; written atomically."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def commit():
+    """Commit of the checkout the package lies in, with ``-dirty`` if it was changed; None outside of one."""
+    try:
+        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def device_name(device):
+    """What a person calls the device: the GPU's name, or the processor with its number of threads."""
+    if str(device).startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+        name = next(line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def provenance(device, seed, seconds):
+    """Package and torch version, commit, date, device, seed and wall time in seconds."""
+    return {
+        "specnb": version("specnb"),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device_name(device),
+        "seed": seed,
+        "wall_s": round(seconds, 1),
+    }
+
+
+def write_bytes(path, data):
+    """Write a file as a whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def write(path, numbers, *, device, seed, seconds):
+    """Write ``numbers`` (a dict that JSON can hold) with its provenance to ``path``; returns the path."""
+    made = provenance(device, seed, seconds)
+    write_bytes(path, (json.dumps({"provenance": made, **numbers}, indent=1, allow_nan=False) + "\n").encode())
+    return Path(path)
+
+
+def read(path):
+    """The dict that :func:`write` wrote."""
+    return json.loads(Path(path).read_text())

@@ -1,0 +1,255 @@
+r"""The prior over stars, clean spectra on demand, and simulated observations.
+
+Eleven numbers make a star (teff, logg, m_h, alpha_m, rv, vsini and five Legendre coefficients of the continuum
+error); the observation is
+
+.. math:: x = \Big(1 + \sum_{k=0}^{4} c_k P_k(u)\Big)\, F(\theta), \qquad y = x + \lambda\,\sigma \odot \epsilon .
+
+Splits are disjoint by construction: every batch has a generator seeded by (split, seed, step), and what a user
+simulates is of the test split. Training batches are functions of (seed, step): nothing is stored or repeated.
+"""
+
+from dataclasses import dataclass
+
+import astropy.units as u
+import numpy as np
+import torch
+from astropy.table import Table
+
+from specnb import noise
+from specnb.emulator import load_emulator
+from specnb.grid import FINE_RESOLUTION, N_PIXELS
+
+RESOLUTION = 1800.0
+"""Resolving power of the native spectra."""
+
+LABELS = {
+    "teff": u.K,
+    "logg": u.dex(u.cm / u.s**2),
+    "m_h": u.dex,
+    "alpha_m": u.dex,
+    "rv": u.km / u.s,
+    "vsini": u.km / u.s,
+}
+"""Labels of a star and their units."""
+
+CONTINUUM = [f"c{k}" for k in range(5)]
+"""Names of the continuum coefficients."""
+
+CONTINUUM_SIGMA = 0.02
+TEFF, M_H, ALPHA_M = (4300.0, 7000.0), (-2.5, 0.5), (-0.1, 0.5)
+LOGG_MAX, RV_MAX, VSINI_MAX = 5.0, 300.0, 50.0
+SNR = (5.0, 100.0)
+"""Range of the default S/N, log-uniform."""
+
+SPLITS = {"train": 0, "validation": 1, "test": 2}
+
+
+def logg_min(teff):
+    """Lower edge of the prior in log g at ``teff`` [K]: 0.8 + (teff − 4300)/1000."""
+    return 0.8 + (teff - TEFF[0]) / 1000
+
+
+def draw_labels(n, generator):
+    """Labels from the prior, (n, 11) float32 on the generator's device: ``LABELS``, then ``CONTINUUM``."""
+    x = torch.rand(n, 6, generator=generator, device=generator.device, dtype=torch.float64)
+    # uniform inside the domain, whose width in log g varies with teff: invert the trapezoid's distribution
+    a, b = LOGG_MAX - logg_min(TEFF[0]), LOGG_MAX - logg_min(TEFF[1])
+    share = (a - torch.sqrt(a**2 - x[:, 0] * (a**2 - b**2))) / (a - b)
+    teff = TEFF[0] + (TEFF[1] - TEFF[0]) * share
+    low = logg_min(teff)
+    columns = [
+        teff,
+        low + (LOGG_MAX - low) * x[:, 1],
+        M_H[0] + (M_H[1] - M_H[0]) * x[:, 2],
+        ALPHA_M[0] + (ALPHA_M[1] - ALPHA_M[0]) * x[:, 3],
+        RV_MAX * (2 * x[:, 4] - 1),
+        VSINI_MAX * x[:, 5],
+    ]
+    c = CONTINUUM_SIGMA * torch.randn(n, 5, generator=generator, device=generator.device, dtype=torch.float64)
+    return torch.cat([torch.stack(columns, 1), c], 1).float()
+
+
+def legendre(device="cpu"):
+    """P_0…P_4 over the native grid, shape (5, 3136)."""
+    x = np.linspace(-1, 1, N_PIXELS)
+    return torch.tensor(np.polynomial.legendre.legvander(x, 4).T, dtype=torch.float32, device=device)
+
+
+def clean(labels, emulator, resolution=RESOLUTION):
+    """Clean spectra of the 11 labels: (n, 11) → (n, 3136), differentiable."""
+    r = torch.full_like(labels[:, 0], resolution)
+    flux = emulator(labels[:, :4], labels[:, 4], labels[:, 5], r)
+    return flux * (1 + labels[:, 6:] @ legendre(labels.device))
+
+
+def generator(split, seed, step=0, device="cpu"):
+    """A torch generator of its own for (split, seed, step)."""
+    state = np.random.SeedSequence([SPLITS[split], seed, step]).generate_state(2, np.uint32)
+    return torch.Generator(device).manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+
+
+@dataclass
+class Batch:
+    """Tensors of simulated stars: x, y, sigma (unit level), level (n, 1), good (bool), labels (n, 11)."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    sigma: torch.Tensor
+    level: torch.Tensor
+    good: torch.Tensor
+    labels: torch.Tensor
+
+
+def draw(n, rng, level=None):
+    """Simulate ``n`` stars with the generator ``rng`` on its device; ``level`` (n, 1) or S/N log-uniform in 5…100."""
+    emulator = load_emulator(str(rng.device))
+    labels = draw_labels(n, rng)
+    with torch.no_grad():
+        x = clean(labels, emulator)
+    sigma, good = noise.draw_sigma(n, rng), noise.draw_mask(n, rng)
+    if level is None:
+        share = torch.rand(n, 1, generator=rng, device=rng.device)
+        level = noise.SNR_AT_UNIT_LEVEL / SNR[0] * (SNR[0] / SNR[1]) ** share
+    level = torch.as_tensor(level, dtype=torch.float32, device=rng.device)
+    epsilon = torch.randn(n, N_PIXELS, generator=rng, device=rng.device)
+    return Batch(x, x + level * sigma * epsilon, sigma, level, good, labels)
+
+
+def stream(batch_size, seed=0, split="train", device="cpu", start=0):
+    """Endless batches; batch ``i`` depends only on (split, seed, i), so a run resumes exactly at any ``start``."""
+    step = start
+    while True:
+        yield draw(batch_size, generator(split, seed, step, device))
+        step += 1
+
+
+@dataclass
+class Stars:
+    """Simulated observations; arrays are numpy float32.
+
+    Attributes
+    ----------
+    flux : (n, 3136)
+        Clean normalised flux.
+    observed : (n, 3136)
+        Flux with noise.
+    ivar : (n, 3136)
+        Inverse variance of ``observed``; 0 = bad pixel.
+    sigma : (n, 3136)
+        Error at unit level.
+    level : (n,)
+        Noise level λ; median continuum S/N = 5/λ.
+    labels : astropy.table.Table
+        teff, logg, m_h, alpha_m, rv, vsini with units, and c0…c4.
+    """
+
+    flux: np.ndarray
+    observed: np.ndarray
+    ivar: np.ndarray
+    sigma: np.ndarray
+    level: np.ndarray
+    labels: Table
+
+    def __len__(self):
+        return len(self.flux)
+
+
+def _level(n, snr, level):
+    name, value = ("snr", snr) if level is None else ("level", level)
+    if value is None:
+        return None
+    value = np.asarray(value, dtype="f8")
+    if value.ndim > 1 or value.size not in (1, n) or not np.all(np.isfinite(value) & (value > 0)):
+        raise ValueError(f"{name} is {value!r}; give one positive number or {n} of them")
+    value = np.broadcast_to(value.reshape(-1), (n,))
+    return torch.tensor(noise.SNR_AT_UNIT_LEVEL / value if name == "snr" else value.copy())[:, None]
+
+
+def simulate(n, seed, snr=None, level=None):
+    """Simulate observations of stars drawn from the prior.
+
+    Parameters
+    ----------
+    n : int
+        Number of stars.
+    seed : int
+        Same seed, same stars. They belong to the test split: no model of this project was trained on them.
+    snr, level : float or array of shape (n,), optional
+        Median S/N of the continuum per pixel, or noise level λ = 5/snr; one of the two. By default S/N is
+        log-uniform in 5…100.
+
+    Returns
+    -------
+    Stars
+
+    Raises
+    ------
+    ValueError
+        If ``n`` or ``seed`` is not a non-negative integer, or both or non-positive noise levels are given.
+    """
+    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} is {value!r}; give an integer of {least} or more")
+    if snr is not None and level is not None:
+        raise ValueError(f"snr is {snr!r} and level is {level!r}; give one of them (level = 5/snr)")
+    batch = draw(int(n), generator("test", int(seed)), _level(int(n), snr, level))
+    table = Table()
+    for column, values in zip([*LABELS, *CONTINUUM], batch.labels.numpy().T, strict=True):
+        table[column] = values * LABELS.get(column, u.dimensionless_unscaled)
+    ivar = batch.good / (batch.level * batch.sigma) ** 2
+    return Stars(batch.x.numpy(), batch.y.numpy(), ivar.numpy(), batch.sigma.numpy(), batch.level[:, 0].numpy(), table)
+
+
+def synthesize(teff, logg, m_h, alpha_m, rv=0.0, vsini=0.0, resolution=RESOLUTION):
+    """Clean normalised LTE spectra on the native grid.
+
+    Parameters
+    ----------
+    teff, logg, m_h, alpha_m : float, array or torch.Tensor
+        Effective temperature [K], surface gravity [log cm/s²], metallicity and alpha enhancement [dex]; scalars or
+        shape (n,), broadcast against each other.
+    rv, vsini : float, array or torch.Tensor
+        Radial velocity (z = rv/c) and projected rotation [km/s].
+    resolution : float, array or torch.Tensor
+        Resolving power λ/FWHM of the Gaussian line-spread function, 500 to below 10,000.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        Flux, shape (n, 3136), float32; a tensor, differentiable, if any argument is a tensor.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not finite or lies outside the emulator's domain.
+    """
+    values = dict(teff=teff, logg=logg, m_h=m_h, alpha_m=alpha_m, rv=rv, vsini=vsini, resolution=resolution)
+    tensors = [v for v in values.values() if isinstance(v, torch.Tensor)]
+    device = tensors[0].device if tensors else "cpu"
+    columns = {k: torch.as_tensor(v, dtype=torch.float32, device=device).reshape(-1) for k, v in values.items()}
+    try:
+        teff, logg, m_h, alpha_m, rv, vsini, resolution = torch.broadcast_tensors(*columns.values())
+    except RuntimeError:
+        shapes = {k: tuple(v.shape) for k, v in columns.items()}
+        raise ValueError(f"the arguments have shapes {shapes}; give scalars or arrays of one length") from None
+    domain = {
+        "teff": (teff, *TEFF),
+        "logg": (logg, logg_min(teff), LOGG_MAX),
+        "m_h": (m_h, *M_H),
+        "alpha_m": (alpha_m, *ALPHA_M),
+        "rv": (rv, -1000.0, 1000.0),
+        "vsini": (vsini, 0.0, 300.0),
+        "resolution": (resolution, 500.0, FINE_RESOLUTION - 1),
+    }
+    for name, (value, low, high) in domain.items():
+        bad = ~((value >= low - 1e-4) & (value <= high + 1e-4))
+        if bad.any():
+            low = torch.as_tensor(low, device=value.device).expand_as(value)[bad][0]
+            raise ValueError(
+                f"{name} is {value[bad][0]:.6g}; the emulator's domain is {low:.6g} to {high:.6g}"
+                + (" at this teff" if name == "logg" else "")
+            )
+    emulator = load_emulator(str(device))
+    flux = emulator(torch.stack([teff, logg, m_h, alpha_m], 1), rv, vsini, resolution)
+    return flux if tensors else flux.numpy()

@@ -1,0 +1,100 @@
+r"""Training on the endless stream of simulated stars.
+
+The loss is the mean square of the network's own error, :math:`(F - F^\ast)^2 = (D - x)^2 / c_{out}^2`, on good
+pixels: every noise level weighs the same. AdamW, linear warm-up then a cosine to zero, gradient clipping, and an
+exponential moving average of the weights, which is what is kept.
+"""
+
+import copy
+import csv
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from tqdm.auto import tqdm
+
+from specnb.denoisers import MASKED
+from specnb.stars import draw, generator, stream
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much to train: network configuration, steps, batch size, peak learning rate."""
+
+    net: dict
+    steps: int
+    batch_size: int
+    rate: float = 2e-3
+
+
+PROFILES = {
+    "smoke": Profile(dict(stem=32, channels=(32, 64)), steps=20, batch_size=16),
+    "quick": Profile(dict(stem=16, channels=(64, 96, 128), kernel=5), steps=1200, batch_size=64),
+    "cpu": Profile(dict(stem=8, channels=(64, 96, 128, 192), kernel=5), steps=8000, batch_size=64),
+    "full": Profile(dict(stem=4, channels=(64, 128, 192, 256, 256), kernel=5, blocks=2), steps=20000, batch_size=256),
+}
+
+
+def prior_moments(n=4096, seed=0, device="cpu"):
+    """Mean and standard deviation of every pixel over ``n`` training stars, two tensors of shape (3136,)."""
+    x = draw(n, generator("train", seed, 2**31, device)).x
+    return x.mean(0), x.std(0)
+
+
+def loss(denoiser, batch):
+    """Mean over good pixels of ((D − x)/c_out)², a scalar tensor."""
+    m = torch.where(batch.good, batch.level * batch.sigma, MASKED)
+    u = torch.where(batch.good, batch.y, denoiser.mean)
+    skip, out = denoiser.scales(m)
+    target = (batch.x - denoiser.mean - skip * (u - denoiser.mean)) / out
+    return ((denoiser.raw(u, m) - target).square() * batch.good).sum() / batch.good.sum()
+
+
+def fit(denoiser, profile, seed=0, device="cpu", log=None):
+    """Train a denoiser.
+
+    Parameters
+    ----------
+    denoiser : Denoiser
+        Modified in place; not what to use afterwards.
+    profile : Profile
+        Steps, batch size and peak learning rate.
+    seed : int
+        Seed of the stream of stars.
+    device : str
+    log : path, optional
+        CSV with step, loss, rate, seconds.
+
+    Returns
+    -------
+    Denoiser, list of dict
+        The averaged model in evaluation mode, and the log's rows (every tenth step).
+    """
+    denoiser = denoiser.to(device).train()
+    averaged = copy.deepcopy(denoiser).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(denoiser.parameters(), lr=profile.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    rows, start, running = [], time.monotonic(), None
+    batches = stream(profile.batch_size, seed, device=device)
+    for step in tqdm(range(profile.steps), desc="training", mininterval=2, unit="step"):
+        rate = profile.rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / profile.steps))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        value = loss(denoiser, next(batches))
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
+        optimiser.step()
+        keep = min(0.998, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for a, b in zip(averaged.parameters(), denoiser.parameters(), strict=True):
+                a.lerp_(b, 1 - keep)
+        running = value.item() if running is None else 0.9 * running + 0.1 * value.item()
+        if step % 10 == 9:
+            rows.append(dict(step=step + 1, loss=running, rate=rate, seconds=round(time.monotonic() - start, 3)))
+    if log is not None:
+        with open(log, "w", newline="") as file:
+            writer = csv.DictWriter(file, ["step", "loss", "rate", "seconds"])
+            writer.writeheader()
+            writer.writerows(rows)
+    return averaged, rows
