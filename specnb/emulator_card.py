@@ -20,11 +20,11 @@ TEFF_BINS, M_H_BINS = (4300, 5000, 5700, 6350, 7000), (-2.5, -1.5, -0.75, 0.0, 0
 
 
 def left_out(index):
-    """Stars that judge and never train: a tenth, drawn by design index alone.
+    """Stars that judge and never train: an eighth, drawn by design index alone.
 
     Not every n-th star: a Sobol design puts each residue of 8 into one corner of the label space.
     """
-    return np.array([np.random.default_rng(int(i)).random() < 0.1 for i in index])
+    return np.array([np.random.default_rng(int(i)).random() < 1 / 8 for i in index])
 
 
 def rms(r, axis=None):
@@ -86,7 +86,7 @@ def render(numbers):
         "# Emulator of LTE spectra", "",
         f"Labels (teff, logg, m_h, alpha_m) → normalised flux at R = 10,000 on 16,151 points. Trained on "
         f"{numbers['training_stars']} stars of {', '.join(numbers['grids'])}, judged on {score['stars']} stars that "
-        "were left out (a tenth, by design index), at R = 1800 in native pixels.", "",
+        "were left out (an eighth, by design index), at R = 1800 in native pixels.", "",
         f"- RMS {score['rms']:.2e}, median star {score['median']:.2e}, worst {score['worst']:.2e} at "
         f"teff, logg, m_h, alpha_m = {score['worst_labels']}",
         f"- cool giants (teff < 5000, logg < 2.9): {giants['stars']} left-out stars"

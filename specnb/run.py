@@ -125,7 +125,8 @@ def build_book(root, stage):
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             shutil.copy2(source, target)
-    command = [sys.executable, "-m", "jupyter_book", "build", str(stage), "-n", "-W", "--keep-going", "--quiet"]
+    entry = "from jupyter_book.cli.main import main; main()"  # this interpreter's, whatever PATH says
+    command = [sys.executable, "-c", entry, "build", str(stage), "-n", "-W", "--keep-going", "--quiet"]
     if subprocess.run(command).returncode:
         raise RuntimeError("Jupyter Book reported warnings or errors; they are printed above")
     return stage / "_build" / "html" / "index.html"

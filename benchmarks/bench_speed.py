@@ -1,0 +1,40 @@
+"""Benchmarks, not tests: `make bench`. Spectra per second = the batch over the time shown."""
+
+import pytest
+import torch
+
+import specnb
+from specnb import denoisers, stars
+
+BATCH = 256
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return stars.draw_labels(BATCH, torch.Generator().manual_seed(0))
+
+
+def report(benchmark, n=BATCH):
+    benchmark.extra_info["spectra_per_s"] = rate = n / benchmark.stats["median"]
+    print(f"\n{benchmark.name}: {rate:,.0f} spectra/s on {torch.get_num_threads()} threads")
+
+
+def test_emulator(benchmark, labels):
+    """Labels to native pixels, with radial velocity, rotation and line-spread function."""
+    model, r = stars.load_emulator(), torch.full((BATCH,), 1800.0)
+    with torch.no_grad():
+        benchmark(lambda: model(labels[:, :4], labels[:, 4], labels[:, 5], r))
+    report(benchmark)
+
+
+def test_training_stream(benchmark):
+    batches = stars.stream(BATCH)
+    benchmark(lambda: next(batches))
+    report(benchmark)
+
+
+def test_denoise_one_pass(benchmark):
+    s = specnb.simulate(BATCH, 0, snr=10)
+    denoisers.load("bounded")
+    benchmark(lambda: specnb.denoise(s.observed, s.ivar))
+    report(benchmark)

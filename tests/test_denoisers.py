@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import specnb
+from specnb import denoisers
+from specnb.nets import UNet1D
+
+
+class Linear(torch.nn.Module):
+    """Stand-in for the network: F = 0 leaves the best answer that looks at one pixel alone."""
+
+    def forward(self, channels, level):
+        return torch.zeros_like(channels[:, 0])
+
+
+def pixelwise(mean=1.0, std=0.1):
+    return denoisers.Denoiser(Linear(), torch.full((3136,), mean), torch.full((3136,), std))
+
+
+def test_without_a_network_it_is_the_scalar_wiener_filter():
+    u, m = torch.full((1, 3136), 1.3), torch.full((1, 3136), 0.2)
+    expected = 1.0 + 0.3 * 0.1**2 / (0.1**2 + 0.2**2)
+    assert torch.allclose(pixelwise()(u, m), torch.full((1, 3136), expected))
+
+
+def test_small_noise_keeps_the_observation():
+    torch.manual_seed(0)
+    net = denoisers.bounded(torch.ones(3136), torch.full((3136,), 0.1), stem=32, channels=(16, 16))
+    u = 1 + 0.1 * torch.randn(2, 3136)
+    assert (net(u, torch.full_like(u, 1e-5)) - u).abs().max() < 1e-4
+
+
+def test_masked_pixels_do_not_enter():
+    model = denoisers.load("bounded")
+    s = specnb.simulate(2, 0, snr=20)
+    wild = s.observed.copy()
+    wild[s.ivar == 0] = 1e6
+    nan = s.observed.copy()
+    nan[s.ivar == 0] = np.nan
+    clean = specnb.denoise(s.observed, s.ivar)
+    assert np.array_equal(clean, specnb.denoise(wild, s.ivar))
+    assert np.array_equal(clean, specnb.denoise(nan, s.ivar))
+    assert model.training is False
+
+
+def test_deterministic_steps_follow_the_closed_form_flow():
+    """For a Gaussian prior the probability-flow ODE maps y to μ + (y − μ) s/√(s² + m²)."""
+    std, m = 0.1, 0.2
+    u = torch.full((1, 3136), 1.3)
+    end = denoisers.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=400)
+    assert torch.allclose(end, torch.full_like(u, 1 + 0.3 * std / np.hypot(std, m)), atol=1e-3)
+    one = denoisers.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=1)
+    assert torch.equal(one, pixelwise(std=std)(u, torch.full_like(u, m)))
+
+
+def test_batching_changes_nothing():
+    s = specnb.simulate(5, 1)
+    u, m = torch.from_numpy(s.observed), denoisers.noise_map(torch.from_numpy(s.ivar))
+    f = pixelwise()
+    assert torch.equal(denoisers.in_batches(f, u, m, size=2), f(u, m))
+
+
+def test_shipped_model_beats_the_observation_on_test_stars():
+    for level in (0.1, 0.5):
+        s = specnb.simulate(64, 11, level=level)
+        good = s.ivar > 0
+        before, after = (np.square(x - s.flux)[good].mean() for x in (s.observed, specnb.denoise(s.observed, s.ivar)))
+        assert after < 0.25 * before
+
+
+def test_kinds_and_shapes_come_back():
+    s = specnb.simulate(3, 0)
+    assert specnb.denoise(s.observed[0], s.ivar[0]).shape == (3136,)
+    many = specnb.denoise(s.observed, s.ivar)
+    assert many.shape == (3, 3136)
+    assert many.dtype == np.float32
+    assert np.allclose(many[0], specnb.denoise(s.observed[0], s.ivar[0]), atol=1e-5)
+    tensor = specnb.denoise(torch.from_numpy(s.observed), torch.from_numpy(s.ivar))
+    assert isinstance(tensor, torch.Tensor)
+    assert np.allclose(tensor, many)
+    assert np.allclose(specnb.denoise(s.observed.astype("f8").tolist(), s.ivar.tolist()), many)
+
+
+def good():
+    return np.ones(3136), np.full(3136, 100.0)
+
+
+def broken(which, value, pixel=7):
+    flux, ivar = good()
+    (flux if which == "flux" else ivar)[pixel] = value
+    return flux, ivar
+
+
+@pytest.mark.parametrize(
+    ("flux", "ivar", "message"),
+    [
+        (np.ones(3000), np.ones(3000), r"flux has shape \(3000,\); give \(3136,\) or \(n, 3136\)"),
+        (np.ones((0, 3136)), np.ones((0, 3136)), "flux has shape"),
+        (np.ones((1, 2, 3136)), np.ones((1, 2, 3136)), "flux has shape"),
+        (np.ones((2, 3136)), np.ones(3136), "ivar has shape .* give one ivar for every flux"),
+        (*broken("flux", np.nan), r"flux of spectrum 0 is nan at pixel 7 .* set ivar to 0 there"),
+        (*broken("flux", np.inf), "flux of spectrum 0 is inf"),
+        (*broken("ivar", -1.0), "ivar of spectrum 0 is -1.0 at pixel 7 .* give 0 for a bad pixel"),
+        (*broken("ivar", np.nan), "ivar of spectrum 0 is nan"),
+        (*broken("ivar", np.inf), "ivar of spectrum 0 is inf"),
+        (np.ones(3136), np.zeros(3136), "ivar of spectrum 0 is 0 everywhere"),
+        ("spectrum.fits", np.ones(3136), "flux is str"),
+        (None, np.ones(3136), "flux"),
+    ],
+)
+def test_bad_input_is_named(flux, ivar, message):
+    with pytest.raises(ValueError, match=message):
+        specnb.denoise(flux, ivar)
+
+
+def test_unknown_method():
+    with pytest.raises(ValueError, match="method is 'magic'; choose one of"):
+        specnb.denoise(*good(), method="magic")
+
+
+@settings(max_examples=20, deadline=None)
+@given(scale=st.floats(1e-2, 1e6), depth=st.floats(-0.5, 1.5), share=st.floats(0, 0.99), seed=st.integers(0, 99))
+def test_any_noise_map_gives_a_finite_spectrum(scale, depth, share, seed):
+    rng = np.random.default_rng(seed)
+    ivar = scale * rng.uniform(0.1, 10, 3136) * (rng.random(3136) >= share)
+    ivar[0] = scale
+    assert np.isfinite(specnb.denoise(np.full(3136, depth), ivar)).all()
+
+
+def test_saved_and_read_back(tmp_path):
+    config = {"stem": 32, "channels": [16, 16]}
+    model = denoisers.bounded(torch.ones(3136), torch.ones(3136), **config).eval()
+    denoisers.save(model, config, tmp_path / "model.safetensors")
+    again = denoisers.read(tmp_path / "model.safetensors")
+    u, m = torch.rand(1, 3136), torch.rand(1, 3136) + 0.1
+    assert torch.allclose(model(u, m), again(u, m), atol=5e-3)  # half precision
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_network_refuses_a_length_it_cannot_halve():
+    with pytest.raises(ValueError, match="length is 3136; it must be a multiple"):
+        UNet1D(3, stem=48)
+    with pytest.raises(ValueError, match="1/8 is the finest"):
+        UNet1D(3, stem=2, channels=(16, 16))
+
+
+def test_every_pixel_sees_the_whole_spectrum():
+    """Teff is written in all lines at once: the receptive field must span the spectrum once attention is on."""
+    torch.manual_seed(0)
+    net = UNet1D(1, stem=16, channels=(16, 16, 16))
+    for p in net.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    x = torch.randn(1, 1, 3136, requires_grad=True)
+    net(x, torch.zeros(1))[0, 0].backward()
+    assert (x.grad[0, 0, -16:].abs() > 0).all()

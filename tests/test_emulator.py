@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+
+import specnb
+from specnb import emulator, emulator_card
+from specnb.grid import FINE_LOGLAM, N_FINE
+
+
+def labels(n):
+    return torch.tensor([[5777.0, 4.44, 0.0, 0.0], [4600.0, 2.0, -1.0, 0.3]] * (n // 2))
+
+
+def test_left_out_stars_are_reproduced_to_the_card():
+    """The shipped weights, the shipped grid and the shipped card belong together."""
+    from specnb import results
+
+    grid_labels, flux, index = emulator.read_grid(emulator_card.GRID)
+    judge = emulator_card.left_out(index)
+    model = emulator.load_emulator()
+    score = emulator_card.scores(grid_labels[judge], emulator.residuals(model, grid_labels[judge], flux[judge]))
+    card = results.read(emulator_card.GRID.parent / "emulator.json")["validation"]
+    assert score["stars"] == card["stars"]
+    assert score["rms"] == pytest.approx(card["rms"], rel=0.01)
+    assert score["rms"] < 1.5e-3
+
+
+def test_left_out_stars_fill_the_label_space():
+    """Every octant of the design is judged, the one that i % 8 == 5 names too."""
+    grid_labels, _, index = emulator.read_grid(emulator_card.GRID)
+    judge = emulator_card.left_out(index)
+    assert 0.05 < judge.mean() < 0.2
+    giants = (grid_labels[:, 0] < 4975) & (grid_labels[:, 1] < 2.9)
+    assert (giants & judge).any()
+    assert (giants & ~judge).sum() >= 12
+
+
+def test_native_flux_is_the_fine_flux_observed():
+    """The precomputed transform of the basis equals transforming the fine spectrum itself."""
+    from specnb.operators import to_fourier, to_native
+
+    model, y = emulator.load_emulator(), labels(2)
+    rv, vsini, resolution = torch.tensor([30.0, -200.0]), torch.tensor([0.0, 40.0]), torch.tensor([1800.0, 1500.0])
+    direct = 1 + to_native(to_fourier(model.fine(y) - 1), rv, vsini, resolution)
+    assert torch.allclose(model(y, rv, vsini, resolution), direct, atol=2e-6)
+
+
+def test_gradients_by_finite_differences():
+    model = emulator.load_emulator()
+    point = torch.tensor([5200.0, 3.0, -0.7, 0.2, 40.0, 12.0], dtype=torch.float64)
+    double = emulator.from_state({k: v.double() for k, v in model.state_dict().items()}).double()
+
+    def flux(p):
+        return double(p[None, :4], p[None, 4], p[None, 5], torch.tensor([1800.0], dtype=torch.float64))[0]
+
+    steps = torch.tensor([1.0, 1e-3, 1e-3, 1e-3, 0.1, 0.1], dtype=torch.float64)
+    jacobian = torch.func.jacfwd(flux)(point)
+    reverse = torch.func.jacrev(flux)(point)
+    assert torch.allclose(jacobian, reverse, atol=1e-6)
+    for i, h in enumerate(steps):
+        e = torch.zeros(6, dtype=torch.float64)
+        e[i] = h
+        slope = (flux(point + e) - flux(point - e)) / (2 * h)
+        assert (jacobian[:, i] - slope).abs().max() * h < 2e-5
+
+
+def test_fit_recovers_a_linear_world(tmp_path):
+    """Spectra that are a smooth function of labels in a 3-dimensional basis are learnt to 1e-3 from 100 stars."""
+    rng = np.random.default_rng(0)
+    y = np.c_[
+        rng.uniform(4300, 7000, 140), rng.uniform(1, 5, 140), rng.uniform(-2.5, 0.5, 140), rng.uniform(0, 0.4, 140)
+    ]
+    shapes = np.exp(-0.5 * ((FINE_LOGLAM[None] - np.array([[3.70], [3.80], [3.90]])) / 2e-3) ** 2)
+    depth = np.c_[0.2 * (5000 / y[:, 0]) ** 2, 0.1 + 0.02 * y[:, 1], 0.1 * 10 ** (0.3 * y[:, 2])]
+    flux = 1 - depth @ shapes
+    model = emulator.fit(y[:100], flux[:100], components=3, hidden=16, iterations=500)
+    r = emulator.residuals(model, y[100:], flux[100:])
+    assert np.sqrt((r**2).mean()) < 1e-3
+
+
+def test_fit_refuses_too_few_stars():
+    with pytest.raises(ValueError, match="labels has 10 stars"):
+        emulator.fit(np.zeros((10, 4)), np.zeros((10, N_FINE)))
+
+
+def test_read_grid_names_what_is_missing(tmp_path):
+    np.savez(tmp_path / "grid.npz", labels=np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="flux_u16"):
+        emulator.read_grid(tmp_path / "grid.npz")
+
+
+def test_solar_lines_are_where_they_belong():
+    """Vacuum wavelengths: Hα, Hβ and the Ca II triplet lie in the deepest pixel of their neighbourhood."""
+    flux = specnb.synthesize(5777, 4.44, 0.0, 0.0)[0]
+    for line in (4862.69, 6564.61, 8500.36, 8544.44, 8664.52):
+        near = np.flatnonzero(abs(specnb.WAVE - line) < 8)
+        assert abs(specnb.WAVE[near[flux[near].argmin()]] - line) < 1.5, line

@@ -1,0 +1,88 @@
+"""The files around the package agree with each other."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def requirements():
+    extras = PROJECT["optional-dependencies"]
+    return PROJECT["dependencies"] + extras["book"] + extras["test"] + extras["dev"]
+
+
+def test_environment_file_lists_what_pyproject_lists():
+    conda = {"torch": "pytorch"}
+    expected = {"python" + PROJECT["requires-python"]}
+    for line in requirements():
+        name = re.match(r"[a-zA-Z0-9_-]+", line)[0]
+        expected.add(conda.get(name, name) + line[len(name) :])
+    assert set(yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]) == expected
+
+
+def test_constraints_pin_every_requirement():
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pins[name.lower().replace("_", "-")] = version
+    assert pins["torch"] == "2.13.0"
+    for line in requirements():
+        assert re.match(r"[a-zA-Z0-9_-]+", line)[0].lower() in pins
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_notebooks_carry_no_outputs_and_start_with_their_parameters(path):
+    notebook = nbformat.read(path, 4)
+    code = [c for c in notebook.cells if c.cell_type == "code"]
+    assert code[0].metadata.tags == ["parameters"]
+    assert 'profile = "smoke"' in code[0].source
+    for cell in code:
+        if "nbval-check-output" not in cell.metadata.get("tags", []):
+            assert not cell.outputs, "run: pre-commit run --all-files"
+        assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_figures_have_alternative_text(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code" and "plt.show()" in cell.source:
+            assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40
+            assert cell.metadata["mystnb"]["figure"]["caption"]
+
+
+def test_every_notebook_is_in_the_book():
+    contents = (ROOT / "_toc.yml").read_text()
+    for path in NOTEBOOKS:
+        if path.name[0].isdigit():
+            assert f"notebooks/{path.stem}" in contents
+
+
+def test_no_file_is_too_large():
+    for path in (ROOT / "specnb").rglob("*"):
+        if path.is_file():
+            assert path.stat().st_size < 25e6, path
+        if path.suffix == ".py":
+            assert len(path.read_text().splitlines()) <= 400, path
+
+
+def test_imports_run_one_way():
+    """A module imports only from those before it; `specnb run` and the commands come last."""
+    order = [
+        "grid", "operators", "emulator", "noise", "stars", "results", "validate", "metrics", "nets", "denoisers",
+        "train", "emulator_card", "denoiser_card", "plotting", "run", "cli",
+    ]  # fmt: skip
+    assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}
+    for i, name in enumerate(order):
+        text = (ROOT / "specnb" / f"{name}.py").read_text()
+        found = set(re.findall(r"from specnb\.(\w+) import", text))
+        for group in re.findall(r"from specnb import ([\w, ]+)", text):
+            found |= {part.split(" as ")[0].strip() for part in group.split(",")}
+        assert found <= set(order[:i]), f"{name} imports {found - set(order[:i])}"

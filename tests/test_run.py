@@ -1,0 +1,82 @@
+"""The runner accepts only what really ran."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from typer.testing import CliRunner
+
+from specnb import results, run
+from specnb.cli import app
+
+
+def notebook(path, *sources):
+    cells = [new_code_cell(s) for s in sources]
+    cells[0].metadata["tags"] = ["parameters"]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+def test_runs_once_and_again_only_when_something_changed(tmp_path):
+    source = notebook(tmp_path / "a.ipynb", "x = 1", "y = x + 1\nprint(y)")
+    out = tmp_path / "out" / "a.ipynb"
+    assert run.execute(source, out, {"x": 41})
+    assert "42" in out.read_text()
+    assert not run.execute(source, out, {"x": 41})
+    assert run.execute(source, out, {"x": 1})
+
+
+def test_a_failing_notebook_leaves_no_output(tmp_path):
+    source = notebook(tmp_path / "a.ipynb", "x = 1", "1 / 0")
+    with pytest.raises(RuntimeError, match=r"a\.ipynb failed in cell"):
+        run.execute(source, tmp_path / "out.ipynb", {})
+    assert not (tmp_path / "out.ipynb").exists()
+    assert (tmp_path / "out.failed.ipynb").exists()
+
+
+def test_unknown_parameters_are_refused(tmp_path):
+    source = notebook(tmp_path / "a.ipynb", "x = 1")
+    with pytest.raises(ValueError, match=r"a.ipynb has no parameter \['y'\]; it has \['x'\]"):
+        run.execute(source, tmp_path / "out.ipynb", {"y": 1})
+
+
+def test_what_cannot_be_accepted():
+    def executed(**papermill):
+        cell = new_code_cell("1", execution_count=1)
+        return new_notebook(cells=[cell], metadata={"papermill": {"end_time": "now", "exception": None} | papermill})
+
+    assert run.complaint(executed()) is None
+    assert "exception" in run.complaint(executed(exception=True))
+    assert "end" in run.complaint(executed(end_time=None))
+    missing = executed()
+    missing.cells[0].execution_count = None
+    assert "cell 0 was not executed" in run.complaint(missing)
+    error = executed()
+    error.cells[0].outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
+    assert "cell 0 raised" in run.complaint(error)
+
+
+def test_command_line_passes_typed_parameters(tmp_path):
+    source = notebook(
+        tmp_path / "a.ipynb",
+        "profile = 'smoke'\nflag = True\nvalues = []",
+        "assert flag is False\nassert values == [1, 2]",
+    )
+    command = ["run", str(source), "--stage", str(tmp_path / "s"), "-p", "flag=false", "-p", "values=[1, 2]"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "s" / "notebooks" / "a.ipynb").exists()
+    assert CliRunner().invoke(app, [*command, "-p", "oops"]).exit_code == 1
+
+
+def test_results_are_written_whole_with_provenance(tmp_path):
+    path = results.write(tmp_path / "quick" / "x.json", {"a": 1.5}, device="cpu", seed=3, seconds=1.26)
+    found = results.read(path)
+    assert found["a"] == 1.5
+    made = found["provenance"]
+    assert (made["seed"], made["wall_s"]) == (3, 1.3)
+    assert set(made) == {"specnb", "torch", "commit", "date", "device", "seed", "wall_s"}
+    with pytest.raises(ValueError, match="Out of range float"):
+        results.write(path, {"a": float("nan")}, device="cpu", seed=0, seconds=0)
+    assert results.read(path) == found
+    assert [p.name for p in path.parent.iterdir()] == ["x.json"]
