@@ -35,7 +35,7 @@ lint: $(READY)
 test-fast: $(READY)
 	@echo "== pytest and nbval"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" --durations 10 \
-		tests --nbval --nbval-current-env notebooks
+		tests --nbval-lax --nbval-current-env notebooks
 
 test-slow: $(READY)
 	@echo "== slow tests"
