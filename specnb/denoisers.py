@@ -15,8 +15,10 @@ import json
 from functools import lru_cache
 from importlib.resources import files
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import ArrayLike
 from safetensors import safe_open
 from torch import nn
 
@@ -152,7 +154,9 @@ def apply_bounded(denoiser, flux, ivar, steps=1):
 METHODS = {"bounded": lambda flux, ivar: apply_bounded(load("bounded", str(flux.device)), flux, ivar)}
 
 
-def denoise(flux, ivar, method="bounded"):
+def denoise(
+    flux: ArrayLike | torch.Tensor, ivar: ArrayLike | torch.Tensor, method: str = "bounded"
+) -> np.ndarray | torch.Tensor:
     """Denoise spectra on the native grid.
 
     Parameters

@@ -23,7 +23,7 @@ N_PIXELS = 3136
 LOGLAM = np.round(3.6285 + DLOGLAM * np.arange(N_PIXELS), 4)
 """log10 of the vacuum wavelength in Å of the native pixel centres, shape (3136,)."""
 
-WAVE = 10**LOGLAM
+WAVE: np.ndarray = 10**LOGLAM
 """Vacuum wavelength in Å of the native pixel centres, shape (3136,)."""
 
 PIXEL_VELOCITY = SPEED_OF_LIGHT * np.log(10) * DLOGLAM

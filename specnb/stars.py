@@ -10,11 +10,13 @@ simulates is of the test split. Training batches are functions of (seed, step): 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import astropy.units as u
 import numpy as np
 import torch
 from astropy.table import Table
+from numpy.typing import ArrayLike
 
 from specnb import noise
 from specnb.emulator import load_emulator
@@ -70,6 +72,7 @@ def draw_labels(n, generator):
     return torch.cat([torch.stack(columns, 1), c], 1).float()
 
 
+@lru_cache(maxsize=4)
 def legendre(device="cpu"):
     """P_0…P_4 over the native grid, shape (5, 3136)."""
     x = np.linspace(-1, 1, N_PIXELS)
@@ -80,7 +83,7 @@ def clean(labels, emulator, resolution=RESOLUTION):
     """Clean spectra of the 11 labels: (n, 11) → (n, 3136), differentiable."""
     r = torch.full_like(labels[:, 0], resolution)
     flux = emulator(labels[:, :4], labels[:, 4], labels[:, 5], r)
-    return flux * (1 + labels[:, 6:] @ legendre(labels.device))
+    return flux * (1 + labels[:, 6:] @ legendre(str(labels.device)))
 
 
 def generator(split, seed, step=0, device="cpu"):
@@ -166,7 +169,7 @@ def _level(n, snr, level):
     return torch.tensor(noise.SNR_AT_UNIT_LEVEL / value if name == "snr" else value.copy())[:, None]
 
 
-def simulate(n, seed, snr=None, level=None):
+def simulate(n: int, seed: int, snr: ArrayLike | None = None, level: ArrayLike | None = None) -> Stars:
     """Simulate observations of stars drawn from the prior.
 
     Parameters
@@ -201,7 +204,15 @@ def simulate(n, seed, snr=None, level=None):
     return Stars(batch.x.numpy(), batch.y.numpy(), ivar.numpy(), batch.sigma.numpy(), batch.level[:, 0].numpy(), table)
 
 
-def synthesize(teff, logg, m_h, alpha_m, rv=0.0, vsini=0.0, resolution=RESOLUTION):
+def synthesize(
+    teff: ArrayLike | torch.Tensor,
+    logg: ArrayLike | torch.Tensor,
+    m_h: ArrayLike | torch.Tensor,
+    alpha_m: ArrayLike | torch.Tensor,
+    rv: ArrayLike | torch.Tensor = 0.0,
+    vsini: ArrayLike | torch.Tensor = 0.0,
+    resolution: ArrayLike | torch.Tensor = RESOLUTION,
+) -> np.ndarray | torch.Tensor:
     """Clean normalised LTE spectra on the native grid.
 
     Parameters

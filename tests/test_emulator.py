@@ -3,7 +3,7 @@ import pytest
 import torch
 
 import specnb
-from specnb import emulator, emulator_card
+from specnb import emulator, emulator_card, results
 from specnb.grid import FINE_LOGLAM, N_FINE
 
 
@@ -13,7 +13,6 @@ def labels(n):
 
 def test_left_out_stars_are_reproduced_to_the_card():
     """The shipped weights, the shipped grid and the shipped card belong together."""
-    from specnb import results
 
     grid_labels, flux, index = emulator.read_grid(emulator_card.GRID)
     judge = emulator_card.left_out(index)
@@ -95,3 +94,14 @@ def test_solar_lines_are_where_they_belong():
     for line in (4862.69, 6564.61, 8500.36, 8544.44, 8664.52):
         near = np.flatnonzero(abs(specnb.WAVE - line) < 8)
         assert abs(specnb.WAVE[near[flux[near].argmin()]] - line) < 1.5, line
+
+
+@pytest.mark.slow
+def test_one_command_trains_what_ships(tmp_path):
+    """Training on the shipped grid gives the shipped scores again."""
+
+    emulator_card.train([emulator_card.GRID], tmp_path)
+    again, shipped = (results.read(folder / "emulator.json") for folder in (tmp_path, emulator_card.GRID.parent))
+    assert again["training_stars"] == shipped["training_stars"]
+    assert again["validation"]["rms"] == pytest.approx(shipped["validation"]["rms"], rel=0.1)
+    assert (tmp_path / "emulator.md").exists()
