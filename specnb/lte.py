@@ -1,0 +1,135 @@
+r"""One LTE spectrum with PySME (optional extra ``specnb[grid]``; Wehrhahn et al. 2023, A&A 671, A171).
+
+Plane-parallel ATLAS/C3K atmospheres from the network ``atmosnet``, three angles of Gaussian quadrature,
+
+.. math:: F = \sum_j w_j\, \mu_j I(\mu_j), \qquad \mu = 0.887, 0.5, 0.113,
+
+abundances of Asplund et al. 2009 scaled by [M/H], six α elements by [α/M] more, 1e-5 in ln λ, in segments of 200 Å
+with their own lines.
+"""
+
+import numpy as np
+
+from specnb.linelists import HIGH, LOW, Lines
+
+LOG_STEP = 1e-5
+"""Step of ln λ (air) of the synthesis."""
+
+MU = (0.8873, 0.5, 0.1127)
+SEGMENT = 200.0
+ALPHA = ("O", "Mg", "Si", "S", "Ca", "Ti")
+BOLTZMANN, ATOMIC_MASS = 1.380649e-16, 1.6605e-24
+
+
+def wavelengths():
+    """The synthesis grid, Å in air."""
+    return np.exp(np.arange(np.log(LOW), np.log(HIGH), LOG_STEP))
+
+
+def microturbulence(logg):
+    """vmic in km/s: 2.478 − 0.325 log g."""
+    return 2.478 - 0.325 * logg
+
+
+class Synthesizer:
+    """Labels → flux and continuum on the synthesis grid; expensive to make, then reused.
+
+    Parameters
+    ----------
+    folder : path
+        Line lists (:func:`specnb.linelists.fetch`).
+    """
+
+    def __init__(self, folder):
+        try:
+            import scipy.integrate
+
+            # atmosnet 1.0.1 imports a name that scipy has dropped
+            scipy.integrate.trapz = np.trapezoid
+            from atmosnet import models
+            from pysme.abund import Abund, elements
+        except ImportError as error:
+            raise ValueError(f"{error}; install the optional extra: pip install 'specnb[grid]'") from error
+        self._abund, self._networks = Abund, models.load_models()
+        sun = Abund(0, "asplund2009")
+        self._solar = sun.get_pattern(raw=False)
+        self.lines = Lines(folder, sun.get_pattern(type="H=12", raw=True), elements)
+
+    def atmosphere(self, teff, logg, m_h, alpha_m):
+        """Column mass, temperature, total particle pressure and electron density by depth, shape (n_depth, 4).
+
+        The network's ``exp`` undoes a log10, so its values are 10**log(output).
+        """
+        for network in self._networks[:2]:
+            labels = network.mklabels({"TEFF": teff, "LOGG": logg, "FE_H": m_h})
+            for i, name in enumerate(network.labels):
+                if name in {f"{e.upper()}_H" for e in ALPHA}:
+                    labels[i] = m_h + alpha_m
+            if network._check_labels(labels):
+                return 10 ** np.log(np.asarray(network(labels).data)[:, :4] + 1e-16)
+        raise ValueError(
+            f"teff, logg, m_h, alpha_m = {teff:.0f}, {logg:.2f}, {m_h:.2f}, {alpha_m:.2f} "
+            "is outside the range of the model atmospheres"
+        )
+
+    def _structure(self, teff, logg, m_h, alpha_m):
+        from pysme.atmosphere.atmosphere import Atmosphere
+
+        mass, temperature, pressure, electrons = self.atmosphere(teff, logg, m_h, alpha_m).T
+        atoms = pressure / BOLTZMANN / temperature - electrons
+        return Atmosphere(
+            teff=teff, logg=logg, monh=m_h, vturb=2.0, abund="asplund2009", rhox=mass, temp=temperature, xne=electrons,
+            xna=atoms, rho=1.26 * ATOMIC_MASS * atoms, depth="RHOX", interp="RHOX", method="embedded", geom="PP",
+            lonh=1, wlstd=5000.0, source="atmosnet", opflag=np.array([1] * 9 + [0, 1] + [0] * 9),
+        )  # fmt: skip
+
+    def _near(self, low, high, keep):
+        """Lines of a segment: its own, strong resonance lines from further away, hydrogen from furthest."""
+        n = self.lines.table
+        strong = n.species.isin(["Mg 1", "Na 1", "Ca 2", "Ca 1"]) & (n.gflog > -1.5)
+        reach = np.select([n.kind == "H", strong], [250.0, 60.0], 8.0)
+        chosen = keep & (n.wlcent > low - reach).to_numpy() & (n.wlcent < high + reach).to_numpy()
+        if not chosen.any():  # SME refuses an empty list: metal-poor stars have bare segments
+            chosen[(n.wlcent - 0.5 * (low + high)).abs().argmin()] = True
+        return n.loc[chosen, [c for c in n.columns if c not in ("base", "kind")]].reset_index(drop=True)
+
+    def __call__(self, teff, logg, m_h, alpha_m, vmic, window=(LOW, HIGH)):
+        """Synthesize one star.
+
+        Parameters
+        ----------
+        teff, logg, m_h, alpha_m, vmic : float
+            K, log cm/s², dex, dex, km/s.
+        window : (float, float)
+            Å in air; the grid points are always those of the full range.
+
+        Returns
+        -------
+        wave, flux, continuum : numpy.ndarray
+            Å in air; normalised flux; continuum flux at the surface (relative use only).
+        """
+        from pysme.linelist.linelist import LineList
+        from pysme.sme import SME_Structure
+        from pysme.synthesize import synthesize_spectrum
+
+        wave = wavelengths()
+        keep, structure = self.lines.keep(teff, m_h, alpha_m), self._structure(teff, logg, m_h, alpha_m)
+        pieces = []
+        for low in np.arange(LOW, HIGH, SEGMENT):
+            high = min(low + SEGMENT, HIGH)
+            inside = wave[(wave >= max(low, window[0])) & (wave < min(high, window[1]))]
+            if not inside.size:
+                continue
+            sme = SME_Structure()
+            sme.teff, sme.logg, sme.monh, sme.vmic, sme.vmac, sme.vsini = teff, logg, m_h, vmic, 0, 0
+            sme.abund = self._abund(m_h, "asplund2009")
+            for element in ALPHA:
+                sme.abund.A[element] = self._solar[element] + m_h + alpha_m
+            sme.atmo = structure
+            sme.linelist = LineList(self._near(low, high, keep), lineformat="short", medium="air")
+            sme.line_select_method, sme.accrt, sme.mu = "internal", 1e-3, np.array(MU)
+            sme.wave, sme.cscale_flag, sme.vrad_flag = [inside], "none", "none"
+            sme.normalize_by_continuum = True
+            sme = synthesize_spectrum(sme)
+            pieces.append((inside, np.asarray(sme.synth[0]), np.asarray(sme.cont[0])))
+        return tuple(np.concatenate(column) for column in zip(*pieces, strict=True))

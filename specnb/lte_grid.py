@@ -1,0 +1,207 @@
+r"""A grid of LTE spectra: which stars, computed in parallel, packed for the emulator (extra ``specnb[grid]``).
+
+The design is a scrambled Sobol sequence: teff = 4300 + 2700 u₁; log g from 0.8 + (teff − 4300)/1000 to 5 by u₂;
+[M/H] = 0.5 − 3 u₃^1.3; [α/M] = −0.1 + 0.6 u₄. Its points with i % 8 = 5 are kept for judges outside of this project and
+never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into octants in
+turn; so that octant is filled by a second sequence (numbers from 100,000 on), and the corners of the domain are
+added (from 200,000 on), because an emulator must not extrapolate.
+"""
+
+import fcntl
+import itertools
+import logging
+import multiprocessing
+import os
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from specnb.grid import FINE_LOGLAM, FINE_RESOLUTION
+from specnb.linelists import verify
+from specnb.lte import LOG_STEP, Synthesizer, microturbulence, wavelengths
+from specnb.stars import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
+
+GAP, CORNER = 100_000, 200_000
+"""First numbers of the stars that fill the octant left out and of the corners."""
+
+CONTINUUM_STEP = 250
+"""Fine points between two points of the packed continuum."""
+
+
+def sobol(n, seed):
+    """Points of the design: (n, 4) labels teff, logg, m_h, alpha_m, and (n, 4) unit coordinates."""
+    from scipy.stats import qmc
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a prefix whose length is no power of 2 is meant
+        u = qmc.Sobol(4, seed=seed).random(n)
+    teff = TEFF[0] + (TEFF[1] - TEFF[0]) * u[:, 0]
+    low = logg_min(teff)
+    labels = [teff, low + u[:, 1] * (LOGG_MAX - low), M_H[1] - 3.0 * u[:, 2] ** 1.3, ALPHA_M[0] + 0.6 * u[:, 3]]
+    return np.stack(labels, 1), u
+
+
+def design(n):
+    """The first ``n`` stars in the order in which they are computed: a list of (number, labels of shape (4,))."""
+    main = [(i, y) for i, y in enumerate(sobol(2 * n + 8, seed=7)[0]) if i % 8 != 5]
+    labels, u = sobol(16 * n + 128, seed=11)
+    gap = [(GAP + i, labels[i]) for i in np.flatnonzero((u[:, 0] < 0.25) & (u[:, 1] < 0.5))]
+    corners = [
+        (CORNER + j, np.array([t, logg_min(t) if giant else LOGG_MAX, m, a]))
+        for j, (t, giant, m, a) in enumerate(itertools.product(TEFF, (True, False), M_H, ALPHA_M))
+    ]
+    mixed = itertools.chain.from_iterable((*main[7 * k : 7 * k + 7], gap[k]) for k in range(n // 7 + 1))
+    return [*corners, *mixed][:n]
+
+
+def numbers(grid):
+    """Numbers of the stars in a packed grid."""
+    with np.load(grid, allow_pickle=False) as packed:
+        return set(packed["design_index"].tolist())
+
+
+def compute(synthesizer, number, labels, folder):
+    """Synthesize one star into ``folder/NNNNNN.npz``, or say why not in ``folder/NNNNNN.skipped``."""
+    vmic = microturbulence(labels[1])
+    try:
+        _, flux, continuum = synthesizer(*labels, vmic)
+        if not (np.isfinite(flux).all() and flux.min() > -1e-3 and flux.max() < 1.5):
+            raise ValueError(f"flux from {flux.min():.3g} to {flux.max():.3g}")
+    except (ValueError, RuntimeError) as error:
+        (folder / f"{number:06d}.skipped").write_text(f"{np.round(labels, 3).tolist()}: {error}\n")
+        return
+    temporary = folder / f"{number:06d}.tmp.npz"
+    np.savez(temporary, labels=np.array([*labels, vmic]), flux=pairs(flux).astype("f4"), continuum=continuum[::500])
+    os.replace(temporary, folder / f"{number:06d}.npz")
+
+
+def _finished(folder, number):
+    return any((folder / f"{number:06d}{end}").exists() for end in (".npz", ".skipped"))
+
+
+def fill(folder, stars, do):
+    """Call ``do(number, labels)`` for every star that is neither finished nor being worked on by another process.
+
+    Who works on a star holds a lock on its file, which the system drops when the process ends, however it ends: a kill
+    loses the star in hand and nothing else, and no star is computed twice.
+    """
+    for number, labels in stars:
+        if _finished(folder, number):
+            continue
+        path = folder / f"{number:06d}.lock"
+        with open(path, "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if not _finished(folder, number):
+                do(number, labels)
+            path.unlink(missing_ok=True)
+
+
+def _work(sources, folder, stars):
+    logging.disable(logging.CRITICAL)
+    warnings.filterwarnings("ignore")
+    synthesizer = Synthesizer(sources)
+    fill(folder, stars, lambda number, labels: compute(synthesizer, number, labels, folder))
+
+
+def build(sources, folder, n, workers=1, start=None):
+    """Compute the first ``n`` stars of the design; stop and continue at will, from several processes if you like.
+
+    Parameters
+    ----------
+    sources, folder : path
+        Line lists; where the stars go, one ``.npz`` each.
+    n : int
+        Stars of the design.
+    workers : int
+        Processes, one core each.
+    start : path, optional
+        A packed grid whose stars need not be computed again.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    verify(sources)
+    have = numbers(start) if start is not None else set()
+    stars = [(i, y) for i, y in design(n) if i not in have]
+    os.environ["OMP_NUM_THREADS"] = "1"  # for the workers: a star is one core's work
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_work, args=(sources, folder, stars), daemon=True) for _ in range(workers)]
+    for process in processes:
+        process.start()
+
+    def finished():
+        return sum(_finished(folder, i) for i, _ in stars)
+
+    with tqdm(total=len(stars), initial=finished(), desc="stars", unit="star") as bar:
+        while any(process.is_alive() for process in processes):
+            time.sleep(1)
+            bar.update(finished() - bar.n)
+    if failed := [p.exitcode for p in processes if p.exitcode]:
+        raise RuntimeError(f"{len(failed)} of {workers} workers ended with {failed}; their messages are above")
+
+
+def pairs(flux):
+    """Mean of neighbouring points of the synthesis: what a star's file keeps."""
+    even = flux[: len(flux) // 2 * 2]
+    return 0.5 * (even[::2] + even[1::2])
+
+
+def vacuum_wavelengths():
+    """Wavelengths of :func:`pairs`, Å in vacuum (Morton 2000)."""
+    import astropy.units as u
+    from specutils.utils.wcs_utils import air_to_vac
+
+    middle = pairs(np.log(wavelengths()))
+    return air_to_vac(np.exp(middle) * u.AA, scheme="iteration", method="Morton2000").value
+
+
+def smooth(flux, vacuum):
+    """Flux in pairs → R = 10,000 on the fine grid."""
+    from scipy.ndimage import gaussian_filter1d
+
+    width = 1 / (FINE_RESOLUTION * np.sqrt(8 * np.log(2))) / (2 * LOG_STEP)
+    return np.interp(10**FINE_LOGLAM, vacuum, gaussian_filter1d(flux.astype("f8"), width, mode="nearest"))
+
+
+def pack(folder, path, start=None):
+    """Pack the stars of ``folder``, added to those of an older packed grid ``start``, into ``path``.
+
+    Returns
+    -------
+    int
+        Number of stars.
+    """
+    stars, vacuum = {}, vacuum_wavelengths()
+    if start is not None:
+        with np.load(start, allow_pickle=False) as old:
+            rows = zip(old["labels"], old["flux_u16"], old["continuum"], strict=True)
+            stars = dict(zip(old["design_index"].tolist(), rows, strict=True))
+    for file in sorted(Path(folder).glob("[0-9]*[0-9].npz")):
+        with np.load(file, allow_pickle=False) as raw:
+            flux = smooth(raw["flux"], vacuum)
+            coarse = 10 ** FINE_LOGLAM[::CONTINUUM_STEP]
+            continuum = np.interp(coarse, vacuum[::250], raw["continuum"])
+            stars[int(file.stem)] = (raw["labels"], np.round(flux / 1.2 * 65535).astype("u2"), continuum)
+    if not stars:
+        raise ValueError(f"folder {str(folder)!r} holds no stars; run: specnb grid build")
+    index = sorted(stars)
+    labels, flux, continuum = (np.stack(column) for column in zip(*(stars[i] for i in index), strict=True))
+    temporary = Path(path).with_suffix(".tmp.npz")
+    np.savez_compressed(
+        temporary,
+        design_index=np.array(index, "i4"),
+        labels=labels.astype("f4"),
+        label_names=np.array(["teff_K", "logg_cgs", "m_h_dex", "alpha_m_dex", "vmic_km_s"]),
+        log10_wave_vac_angstrom=FINE_LOGLAM,
+        flux_u16=flux,
+        continuum=continuum.astype("f4"),
+        continuum_log10_wave=FINE_LOGLAM[::CONTINUUM_STEP],
+        resolution=FINE_RESOLUTION,
+    )
+    os.replace(temporary, path)
+    return len(index)

@@ -1,0 +1,227 @@
+"""The grid builder: its design, its bookkeeping, and the traps of the recipe."""
+
+import gzip
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from specnb import emulator, emulator_card, linelists, lte_grid
+from specnb.grid import FINE_LOGLAM, SPEED_OF_LIGHT
+
+
+def test_the_design_is_a_prefix_of_itself():
+    long, short = lte_grid.design(200), lte_grid.design(40)
+    assert [i for i, _ in long[:40]] == [i for i, _ in short]
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(long, short, strict=False))
+    assert len({i for i, _ in long}) == 200
+
+
+def test_the_octant_left_to_judges_is_filled_by_other_stars():
+    """i % 8 == 5 of the shared sequence is exactly the cool giants: those points are never computed, others are."""
+    labels, u = lte_grid.sobol(1024, seed=7)
+    octant = (u[:, 0] < 0.25) & (u[:, 1] < 0.5)
+    assert np.array_equal(np.flatnonzero(octant), np.arange(5, 1024, 8))
+    stars = lte_grid.design(400)
+    main = [i for i, _ in stars if i < lte_grid.GAP]
+    assert all(i % 8 != 5 for i in main)
+    gap = np.array([y for i, y in stars if lte_grid.GAP <= i < lte_grid.CORNER])
+    assert len(gap) / len(main) == pytest.approx(1 / 7, rel=0.05)
+    assert gap[:, 0].max() < 4975
+    judges = {tuple(y) for y in labels[octant]}
+    assert not judges & {tuple(y) for _, y in stars}
+
+
+def test_the_corners_are_in_the_domain_and_first():
+    from specnb.stars import logg_min
+
+    corners = [y for i, y in lte_grid.design(16) if i >= lte_grid.CORNER]
+    assert len({tuple(y) for y in corners}) == 16
+    assert all(logg_min(y[0]) <= y[1] <= 5.0 for y in corners)
+
+
+def test_the_design_is_the_one_of_the_shipped_grid():
+    labels, _, index = emulator.read_grid(emulator_card.GRID)
+    ours = dict(lte_grid.design(1200))
+    assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(index, labels, strict=True))
+
+
+def _slow_star(folder):
+    def do(number, labels):
+        with open(folder / "log", "a") as log:
+            log.write(f"{number}\n")
+        time.sleep(0.05)
+        np.savez(folder / f"{number:06d}.npz", labels=labels)
+
+    return do
+
+
+def _fill(folder):
+    lte_grid.fill(folder, [(i, np.zeros(4)) for i in range(12)], _slow_star(folder))
+
+
+def test_no_star_twice_and_none_lost_after_a_kill(tmp_path):
+    context = multiprocessing.get_context("fork")
+    first, second = (context.Process(target=_fill, args=(tmp_path,)) for _ in range(2))
+    first.start()
+    second.start()
+    time.sleep(0.12)
+    os.kill(first.pid, signal.SIGKILL)
+    first.join()
+    second.join()
+    _fill(tmp_path)
+    assert sorted(p.stem for p in tmp_path.glob("*.npz")) == [f"{i:06d}" for i in range(12)]
+    started = (tmp_path / "log").read_text().split()
+    assert len(started) - len(set(started)) <= 1  # at most the star that the kill interrupted
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_skipped_star_says_why_and_is_not_tried_again(tmp_path):
+    def impossible(*labels, **_):
+        raise ValueError("outside the range of the model atmospheres")
+
+    lte_grid.compute(impossible, 7, np.array([9000.0, 4.0, 0.0, 0.0]), tmp_path)
+    assert "9000.0" in (tmp_path / "000007.skipped").read_text()
+    lte_grid.fill(tmp_path, [(7, None)], lambda *_: pytest.fail("tried again"))
+
+
+def test_pack_adds_to_an_older_grid(tmp_path):
+    wave = lte_grid.vacuum_wavelengths()
+    line = 1 - 0.5 * np.exp(-0.5 * ((wave - 6564.61) / 0.3) ** 2)
+    continuum = np.linspace(2, 1, len(lte_grid.wavelengths()))[::500]
+    for number in (3, 1):
+        np.savez(
+            tmp_path / f"{number:06d}.npz", labels=[5000.0, 4, 0, 0, 1], flux=line.astype("f4"), continuum=continuum
+        )
+    assert lte_grid.pack(tmp_path, tmp_path / "grid.npz") == 2
+    (tmp_path / "000001.npz").unlink()
+    np.savez(tmp_path / "000002.npz", labels=[6000.0, 4, 0, 0, 1], flux=line.astype("f4"), continuum=continuum)
+    assert lte_grid.pack(tmp_path, tmp_path / "grid.npz", start=tmp_path / "grid.npz") == 3
+    labels, flux, index = emulator.read_grid(tmp_path / "grid.npz")
+    assert index.tolist() == [1, 2, 3]
+    assert labels[1, 0] == 6000
+    near = abs(10**FINE_LOGLAM - 6564.61) < 5
+    wave, depth = 10 ** FINE_LOGLAM[near], 1 - flux[0, near]
+    assert abs((wave * depth).sum() / depth.sum() / 6564.61 - 1) * SPEED_OF_LIGHT < 1  # air would be 83 km/s off
+    assert np.trapezoid(depth, wave) == pytest.approx(0.5 * 0.3 * np.sqrt(2 * np.pi), rel=2e-3)
+
+
+def test_pack_refuses_an_empty_folder(tmp_path):
+    with pytest.raises(ValueError, match="holds no stars; run: specnb grid build"):
+        lte_grid.pack(tmp_path, tmp_path / "grid.npz")
+
+
+ATOMS = """'   3.000            '    1        28
+'Fe I    LTE'
+  5000.000  2.000 -1.000 2006.342    4.0  1.00E+08 'p' 'd'   0.0    1.0 'x'
+  5001.000  2.000 -1.000    2.500    4.0  0.00E+00 'p' 'd'   0.0    1.0 'x'
+  5002.000  2.000 -1.000   -7.500    4.0  1.00E+08 'p' 'd'   0.0    1.0 'x'
+  9500.000  2.000 -1.000    2.500    4.0  1.00E+08 'p' 'd'   0.0    1.0 'x'
+'  26.000            '    3        28
+'Fe III    LTE'
+  5003.000  2.000 -1.000    2.500    4.0  1.00E+08 'p' 'd'   0.0    1.0 'x'
+'H I    LTE'
+  6562.800  2.000 -1.000    2.500    4.0  1.00E+08 'p' 'd'   0.0    1.0 'x'
+"""
+ELEMENTS = ["H", "He", *["x"] * 23, "Fe"]
+
+
+def test_atoms(tmp_path):
+    (tmp_path / "a").write_text(ATOMS)
+    table = linelists.atoms(tmp_path / "a", ELEMENTS)
+    assert table.wlcent.tolist() == [5000.0, 5001.0, 5002.0]  # in range, at most singly ionised, no hydrogen
+    assert table.gamvw.tolist() == [2006.342, 0.0, -7.5]  # a multiple of Unsöld is left to SME
+    assert table.gamrad.tolist() == [8.0, 0.0, 8.0]
+    assert set(table.atom_number) == {26}
+
+
+def test_hydrogen_carries_its_quantum_numbers_where_sme_wants_them(tmp_path):
+    (tmp_path / "h").write_text(
+        "'header'\n  6562.797     2    3   10.199   12.088    0.710   'Ba  3    ' 6.31E+08\n"
+        "   920.963     1   10    0.000   13.462   -2.493   'Ly 10    ' 6.31E+08\n"
+    )
+    table = linelists.hydrogen(tmp_path / "h")
+    assert table[["wlcent", "excit", "gflog", "gamqst", "gamvw"]].values.tolist() == [[6562.797, 10.199, 0.710, 2, 3]]
+
+
+def test_molecules_are_scaled_by_the_isotopic_fraction(tmp_path):
+    for name in ("mooghyd.gz", "moogcn.gz", "moogc2.gz"):
+        with gzip.open(tmp_path / name, "wt") as file:
+            file.write("  5000.000 607.01214  0.005  -1.000  7.724 x\n  5000.000 607.01314  0.005  -1.000  7.724 x\n")
+    table = linelists.molecules(tmp_path)
+    assert sorted(set(table.gflog.round(4))) == [round(-1 + np.log10(f), 4) for f in (0.0107, 0.9893)]
+
+
+def test_changed_or_missing_line_lists_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="is missing; run: specnb grid sources"):
+        linelists.verify(tmp_path)
+    for wanted in linelists.SOURCES.values():
+        for name in wanted:
+            (tmp_path / name).write_text("something else")
+    with pytest.raises(ValueError, match="is not the file this recipe was made with"):
+        linelists.verify(tmp_path)
+
+
+def test_ion_fraction_is_saha():
+    """From the constants of nature, for a ratio of partition functions of 2."""
+    from scipy.constants import electron_mass, electron_volt, h, k
+
+    temperature, pressure, energy = 5777.0, 10.0, 7.9  # K, dyn/cm², eV
+    states = 2 * 2 * (2 * np.pi * electron_mass) ** 1.5 * (k * temperature) ** 2.5 / h**3
+    ratio = states * np.exp(-energy * electron_volt / (k * temperature)) / (pressure / 10)  # Pe in Pa
+    neutral, ion = (10 ** linelists.log_ion_fraction(temperature, 1.0, energy, np.array(s)) for s in (0, 1))
+    assert float(ion / neutral) == pytest.approx(ratio, rel=0.03)
+    assert float(neutral + ion) == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def synthesizer(tmp_path_factory):
+    pytest.importorskip("pysme", reason="needs the extra specnb[grid]")
+    from specnb.lte import Synthesizer
+
+    folder = tmp_path_factory.mktemp("sources")
+    linelists.fetch(folder)
+    return Synthesizer(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_atmosphere_is_in_its_units(synthesizer):
+    """10**log of the network's output: solar photosphere near 5777 K and 1e5 dyn/cm² at optical depth about 1."""
+    mass, temperature, pressure, _ = synthesizer.atmosphere(5777.0, 4.44, 0.0, 0.0).T
+    layer = np.argmin(abs(temperature - 6300))
+    assert 1e5 < pressure[layer] < 2.5e5
+    assert 2 < mass[layer] < 8
+    assert np.allclose(pressure / mass, 10**4.44, rtol=0.3)  # hydrostatic: P = g m
+    with pytest.raises(ValueError, match="outside the range of the model atmospheres"):
+        synthesizer.atmosphere(60000.0, 4.0, 0.0, 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("row", [0, 3, -1])
+def test_shipped_stars_are_recomputed(synthesizer, row):
+    """Three stars of the shipped grid in a 60 Å window, to 1e-3 RMS."""
+    from specnb.lte import microturbulence, wavelengths
+
+    labels, shipped, _ = emulator.read_grid(emulator_card.GRID)
+    y = [float(v) for v in labels[row]]
+    wave, flux, _ = synthesizer(*y, microturbulence(y[1]), window=(5205, 5330))
+    whole = np.ones(len(wavelengths()))
+    first = np.searchsorted(wavelengths(), wave[0] - 1e-6)
+    whole[first : first + len(flux)] = flux
+    again = lte_grid.smooth(lte_grid.pairs(whole), lte_grid.vacuum_wavelengths())
+    inside = (10**FINE_LOGLAM > 5240) & (10**FINE_LOGLAM < 5300)
+    assert np.sqrt(np.mean((again - shipped[row])[inside] ** 2)) < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_bare_segment_is_continuum(synthesizer):
+    """A metal-poor star has segments without a line, which SME refuses: they must come out as 1."""
+    _, flux, continuum = synthesizer(4300.0, 0.8, -2.5, -0.1, 2.2, window=(7005, 7205))
+    assert np.abs(flux - 1).max() < 0.05
+    assert (continuum > 0).all()
