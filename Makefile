@@ -37,7 +37,12 @@ test-fast: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" --durations 10 \
 		tests --nbval-lax --nbval-current-env notebooks
 
-test-slow: $(READY)
+$(VENV)/.ready-grid: $(READY)
+	@echo "== installing the extra for LTE synthesis into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[grid]'
+	@touch $@
+
+test-slow: $(VENV)/.ready-grid
 	@echo "== slow tests"
 	@$(BIN)/python -m pytest -m slow --durations 10
 
