@@ -58,7 +58,8 @@ class Synthesizer:
     def atmosphere(self, teff, logg, m_h, alpha_m):
         """Column mass, temperature, total particle pressure and electron density by depth, shape (n_depth, 4).
 
-        The network's ``exp`` undoes a log10, so its values are 10**log(output).
+        The network's ``exp`` undoes a log10, so its values are 10**log(output). In one star of sixty its column mass
+        falls with depth in a few deep layers, and SME then turns hydrogen lines into boxes: those layers are left out.
         """
         for network in self._networks[:2]:
             labels = network.mklabels({"TEFF": teff, "LOGG": logg, "FE_H": m_h})
@@ -66,7 +67,9 @@ class Synthesizer:
                 if name in {f"{e.upper()}_H" for e in ALPHA}:
                     labels[i] = m_h + alpha_m
             if network._check_labels(labels):
-                return 10 ** np.log(np.asarray(network(labels).data)[:, :4] + 1e-16)
+                layers = 10 ** np.log(np.asarray(network(labels).data)[:, :4] + 1e-16)
+                above = np.maximum.accumulate(np.r_[0.0, layers[:-1, 0]])
+                return layers[layers[:, 0] > above]
         raise ValueError(
             f"teff, logg, m_h, alpha_m = {teff:.0f}, {logg:.2f}, {m_h:.2f}, {alpha_m:.2f} "
             "is outside the range of the model atmospheres"

@@ -202,6 +202,17 @@ def test_atmosphere_is_in_its_units(synthesizer):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+def test_hydrogen_lines_are_no_boxes(synthesizer):
+    """The column mass of this star's atmosphere is not monotonic; taken as it is, Hα is black over 60 Å."""
+    y = dict(lte_grid.design(100))[51]
+    assert (np.diff(synthesizer.atmosphere(*y)[:, 0]) > 0).all()
+    wave, flux, _ = synthesizer(*y, 1.5, window=(6450, 6650))
+    assert flux.min() > 0.1
+    assert flux[abs(wave - 6545).argmin()] > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("row", [0, 3, -1])
 def test_shipped_stars_are_recomputed(synthesizer, row):
     """Three stars of the shipped grid in a 60 Å window, to 1e-3 RMS."""
