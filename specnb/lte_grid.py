@@ -3,8 +3,9 @@ r"""A grid of LTE spectra: which stars, computed in parallel, packed for the emu
 The design is a scrambled Sobol sequence: teff = 4300 + 2700 u₁; log g from 0.8 + (teff − 4300)/1000 to 5 by u₂;
 [M/H] = 0.5 − 3 u₃^1.3; [α/M] = −0.1 + 0.6 u₄. Its points with i % 8 = 5 are kept for judges outside of this project and
 never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into octants in
-turn; so that octant is filled by a second sequence (numbers from 100,000 on), and the corners of the domain are
-added (from 200,000 on), because an emulator must not extrapolate.
+turn; so that octant is filled by a second sequence (numbers from 100,000 on). The corners of the domain are added
+(from 200,000 on), because an emulator must not extrapolate, and a third sequence below 5100 K (from 300,000 on), where
+molecules and strong lines make the emulator's error three times that of warm stars.
 """
 
 import fcntl
@@ -24,8 +25,10 @@ from specnb.linelists import verify
 from specnb.lte import LOG_STEP, Synthesizer, microturbulence, wavelengths
 from specnb.stars import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
 
-GAP, CORNER = 100_000, 200_000
-"""First numbers of the stars that fill the octant left out and of the corners."""
+GAP, CORNER, COOL = 100_000, 200_000, 300_000
+"""First numbers of the stars that fill the octant left out, of the corners, and of the additional cool stars."""
+
+COOL_TEFF = 5100.0
 
 CONTINUUM_STEP = 250
 """Fine points between two points of the packed continuum."""
@@ -47,13 +50,17 @@ def sobol(n, seed):
 def design(n):
     """The first ``n`` stars in the order in which they are computed: a list of (number, labels of shape (4,))."""
     main = [(i, y) for i, y in enumerate(sobol(2 * n + 8, seed=7)[0]) if i % 8 != 5]
-    labels, u = sobol(16 * n + 128, seed=11)
-    gap = [(GAP + i, labels[i]) for i in np.flatnonzero((u[:, 0] < 0.25) & (u[:, 1] < 0.5))]
+    labels, u = sobol(2 * n + 128, seed=11)
+    gap = [(GAP + int(i), labels[i]) for i in np.flatnonzero((u[:, 0] < 0.25) & (u[:, 1] < 0.5))]
+    labels, _ = sobol(2 * n + 128, seed=13)
+    cool = [(COOL + int(i), labels[i]) for i in np.flatnonzero(labels[:, 0] < COOL_TEFF)]
     corners = [
         (CORNER + j, np.array([t, logg_min(t) if giant else LOGG_MAX, m, a]))
         for j, (t, giant, m, a) in enumerate(itertools.product(TEFF, (True, False), M_H, ALPHA_M))
     ]
-    mixed = itertools.chain.from_iterable((*main[7 * k : 7 * k + 7], gap[k]) for k in range(n // 7 + 1))
+    mixed = itertools.chain.from_iterable(
+        (*main[7 * k : 7 * k + 7], gap[k], *cool[4 * k : 4 * k + 4]) for k in range(n // 12 + 1)
+    )
     return [*corners, *mixed][:n]
 
 

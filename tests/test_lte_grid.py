@@ -29,6 +29,7 @@ def test_the_octant_left_to_judges_is_filled_by_other_stars():
     main = [i for i, _ in stars if i < lte_grid.GAP]
     assert all(i % 8 != 5 for i in main)
     gap = np.array([y for i, y in stars if lte_grid.GAP <= i < lte_grid.CORNER])
+    assert all(y[0] < lte_grid.COOL_TEFF for i, y in stars if i >= lte_grid.COOL)
     assert len(gap) / len(main) == pytest.approx(1 / 7, rel=0.05)
     assert gap[:, 0].max() < 4975
     judges = {tuple(y) for y in labels[octant]}
@@ -38,14 +39,14 @@ def test_the_octant_left_to_judges_is_filled_by_other_stars():
 def test_the_corners_are_in_the_domain_and_first():
     from specnb.stars import logg_min
 
-    corners = [y for i, y in lte_grid.design(16) if i >= lte_grid.CORNER]
+    corners = [y for i, y in lte_grid.design(16)]
     assert len({tuple(y) for y in corners}) == 16
     assert all(logg_min(y[0]) <= y[1] <= 5.0 for y in corners)
 
 
 def test_the_design_is_the_one_of_the_shipped_grid():
     labels, _, index = emulator.read_grid(emulator_card.GRID)
-    ours = dict(lte_grid.design(1200))
+    ours = dict(lte_grid.design(2400))
     assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(index, labels, strict=True))
 
 
