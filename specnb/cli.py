@@ -64,15 +64,21 @@ def book(profile: Profile = "quick", stage: Path = STAGE):
 
 @emulator.command("train")
 def emulator_train(
-    grid: Annotated[list[Path] | None, typer.Argument(help="packed grids; default: the one that ships")] = None,
+    grid: Annotated[
+        Path | None, typer.Option(help="your grid: packed, table, BOSZ; default: the one that ships")
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="table of labels, one row a spectrum")] = None,
+    medium: Annotated[str | None, typer.Option(help="air or vacuum, where the file does not say")] = None,
+    resolution: Annotated[float | None, typer.Option(help="resolving power, where the file does not say")] = None,
     output: Annotated[Path, typer.Option("-o", help="folder for weights and model card")] = Path("."),
     seed: int = 0,
 ):
-    """Train the emulator on packed grids of LTE spectra and write weights, numbers and model card."""
+    """Train the emulator on a grid of spectra and write weights, numbers and model card."""
     from specnb import emulator_card
 
+    said = {"labels": labels, "medium": medium, "resolution": resolution}
     try:
-        card = emulator_card.train(grid or [emulator_card.GRID], output, seed)
+        card = emulator_card.train(grid or emulator_card.GRID, output, seed, **said)
     except (ValueError, OSError) as error:
         _fail(error)
     typer.echo(card.read_text())

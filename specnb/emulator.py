@@ -12,12 +12,11 @@ L-BFGS in float64: a few hundred stars are a small, smooth, deterministic proble
 from functools import lru_cache
 from importlib.resources import files
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from specnb.grid import DLOGLAM, N_FINE, OVERSAMPLING
+from specnb.grid import FINE_RESOLUTION
 from specnb.operators import fourier_length, to_fourier, to_native
 
 
@@ -32,13 +31,16 @@ class Emulator(nn.Module):
         Orthonormal rows, shape (k, 16151).
     hidden : int
         Width of the two hidden layers.
+    resolution : float
+        Resolving power of the spectra on the fine grid.
     """
 
-    def __init__(self, mean, basis, hidden=128):
+    def __init__(self, mean, basis, hidden=128, resolution=FINE_RESOLUTION):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
         self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("resolution", torch.tensor(float(resolution)))
         self.net = nn.Sequential(
             nn.Linear(4, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, len(basis))
         )
@@ -56,7 +58,7 @@ class Emulator(nn.Module):
         return self.net(torch.stack(features, -1)) * self.scale
 
     def fine(self, labels):
-        """Flux at R = 10,000 on the fine grid, shape (n, 16151), without RV or rotation; labels as above."""
+        """Flux on the fine grid, shape (n, 16151), without RV or rotation; labels as above."""
         return 1 + self.mean + self.coefficients(labels) @ self.basis
 
     def forward(self, labels, rv, vsini, resolution):
@@ -78,7 +80,7 @@ class Emulator(nn.Module):
         """
         columns = fourier_length(resolution) + 2
         mixed = torch.addmm(self.fourier[0, :columns], self.coefficients(labels), self.fourier[1:, :columns])
-        return 1 + to_native(mixed, rv, vsini, resolution)
+        return 1 + to_native(mixed, rv, vsini, resolution, self.resolution)
 
 
 def from_state(state):
@@ -94,33 +96,8 @@ def load_emulator(device="cpu"):
     return from_state(load_file(str(files("specnb") / "assets" / "emulator.safetensors"))).to(device)
 
 
-def read_grid(path):
-    """Labels and spectra of a packed grid.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``.npz`` with ``labels`` (n, ≥ 4: teff, logg, m_h, alpha_m), ``flux_u16`` (n, 16151; × 1.2/65535) on
-        ``log10_wave_vac_angstrom`` and ``design_index`` (n,).
-
-    Returns
-    -------
-    labels, flux, index : numpy.ndarray
-        (n, 4) float64; (n, 16151) float32, normalised, R = 10,000; (n,) int.
-    """
-    with np.load(path, allow_pickle=False) as grid:
-        missing = {"labels", "flux_u16", "log10_wave_vac_angstrom", "design_index"} - set(grid.files)
-        if missing:
-            raise ValueError(f"grid {str(path)!r} has no {sorted(missing)}; pack it with these arrays")
-        loglam = grid["log10_wave_vac_angstrom"]
-        if loglam.shape != (N_FINE,) or abs(loglam[1] - loglam[0] - DLOGLAM / OVERSAMPLING) > 1e-9:
-            raise ValueError(f"grid {str(path)!r} is not on the fine lattice (3.6250 + 2e-5 i, 16151 points)")
-        flux = (grid["flux_u16"].astype("f4") * np.float32(1.2 / 65535)).astype("f4")
-        return grid["labels"][:, :4].astype("f8"), flux, grid["design_index"].astype(int)
-
-
-def fit(labels, flux, components=64, hidden=128, iterations=3000, decay=1e-6, seed=0):
-    """Train an emulator on spectra at R = 10,000.
+def fit(labels, flux, resolution=FINE_RESOLUTION, components=64, hidden=128, iterations=3000, decay=1e-6, seed=0):
+    """Train an emulator.
 
     Parameters
     ----------
@@ -128,6 +105,8 @@ def fit(labels, flux, components=64, hidden=128, iterations=3000, decay=1e-6, se
         teff [K], logg, m_h, alpha_m, shape (n, 4).
     flux : numpy.ndarray
         Normalised, on the fine grid, shape (n, 16151).
+    resolution : float
+        Resolving power of ``flux``.
     components : int
         Size of the linear basis (principal components).
     hidden, iterations, decay, seed
@@ -147,7 +126,7 @@ def fit(labels, flux, components=64, hidden=128, iterations=3000, decay=1e-6, se
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        emulator = Emulator(mean, basis, hidden).double()
+        emulator = Emulator(mean, basis, hidden, resolution).double()
     emulator.scale.copy_(scale)
     x, y = torch.as_tensor(labels, dtype=torch.float64), target / scale
     weights = list(emulator.net.parameters())
@@ -178,4 +157,4 @@ def residuals(emulator, labels, flux, resolution=1800.0):
     zero, r = torch.zeros(len(labels)), torch.full((len(labels),), float(resolution))
     lines = to_fourier(torch.as_tensor(flux) - 1)
     predicted = emulator(torch.as_tensor(labels, dtype=torch.float32), zero, zero, r)
-    return (predicted - 1 - to_native(lines, zero, zero, r)).numpy()
+    return (predicted - 1 - to_native(lines, zero, zero, r, emulator.resolution)).numpy()

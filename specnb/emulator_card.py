@@ -7,7 +7,7 @@ from time import monotonic
 import numpy as np
 import safetensors.torch
 
-from specnb import emulator, results
+from specnb import emulator, gridfiles, results
 from specnb.grid import WAVE
 
 GRID = files("specnb") / "assets" / "lte_grid.npz"
@@ -55,18 +55,23 @@ def scores(labels, r):
     }
 
 
-def train(grids, output, seed=0):
-    """Train on ``grids`` (paths of packed grids) into ``output``: emulator.safetensors, .json and .md; the card."""
+def train(path, output, seed=0, **said):
+    """Train on a grid into ``output``: emulator.safetensors, .json and .md; returns the card's path.
+
+    ``said`` goes to :func:`specnb.gridfiles.read`: labels, medium, resolution, where the file does not say them.
+    """
     start = monotonic()
-    parts = [emulator.read_grid(path) for path in grids]
-    labels, flux, index = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    judge = left_out(index)
+    grid = gridfiles.read(path, **said)
+    judge = left_out(grid.index)
+    if len(judge) < 64:
+        raise ValueError(f"grid {str(path)!r} has {len(judge)} stars; an emulator needs at least 64, better 500")
     components = min(64, (~judge).sum() // 2)  # a small grid cannot carry more
-    model = emulator.fit(labels[~judge], flux[~judge], components, seed=seed)
+    model = emulator.fit(grid.labels[~judge], grid.flux[~judge], grid.resolution, components, seed=seed)
     numbers = {
-        "grids": [Path(path).name for path in grids],
+        "grid": Path(path).name,
+        "resolution": grid.resolution,
         "training_stars": int((~judge).sum()),
-        "validation": scores(labels[judge], emulator.residuals(model, labels[judge], flux[judge])),
+        "validation": scores(grid.labels[judge], emulator.residuals(model, grid.labels[judge], grid.flux[judge])),
     }
     output = Path(output)
     results.write_bytes(output / "emulator.safetensors", safetensors.torch.save(model.state_dict()))
@@ -84,8 +89,8 @@ def render(numbers):
     giants = score["cool_giants"]
     return "\n".join([
         "# Emulator of LTE spectra", "",
-        f"Labels (teff, logg, m_h, alpha_m) → normalised flux at R = 10,000 on 16,151 points. Trained on "
-        f"{numbers['training_stars']} stars of {', '.join(numbers['grids'])}, judged on {score['stars']} stars that "
+        f"Labels (teff, logg, m_h, alpha_m) → normalised flux at R = {numbers['resolution']:,.0f} on 16,151 points. "
+        f"Trained on {numbers['training_stars']} stars of {numbers['grid']}, judged on {score['stars']} stars that "
         "were left out (an eighth, by design index), at R = 1800 in native pixels.", "",
         f"- RMS {score['rms']:.2e}, median star {score['median']:.2e}, worst {score['worst']:.2e} at "
         f"teff, logg, m_h, alpha_m = {score['worst_labels']}",

@@ -101,14 +101,14 @@ def velocity_shift(rv):
     return torch.log1p(rv / SPEED_OF_LIGHT) / (math.log(10) * DLOGLAM)
 
 
-def lsf_width(resolution):
-    """Gaussian σ in native pixels that takes R = 10,000 to ``resolution`` (FWHM, in quadrature)."""
-    fwhm = torch.sqrt(1 / resolution**2 - 1 / FINE_RESOLUTION**2)
+def lsf_width(resolution, base=FINE_RESOLUTION):
+    """Gaussian σ in native pixels that takes resolving power ``base`` to ``resolution`` (FWHM, in quadrature)."""
+    fwhm = torch.sqrt(1 / resolution**2 - 1 / base**2)
     return fwhm * SIGMA_PER_FWHM / (math.log(10) * DLOGLAM)
 
 
-def transfer(frequency, rv, vsini, resolution):
-    """Transfer function from the R = 10,000 spectrum to native pixels.
+def transfer(frequency, rv, vsini, resolution, base=FINE_RESOLUTION):
+    """Transfer function from the spectrum at resolving power ``base`` to native pixels.
 
     Parameters
     ----------
@@ -117,7 +117,9 @@ def transfer(frequency, rv, vsini, resolution):
     rv, vsini : torch.Tensor
         km/s, shape (n,).
     resolution : torch.Tensor
-        Resolving power λ/FWHM below 10,000, shape (n,).
+        Resolving power λ/FWHM below ``base``, shape (n,).
+    base : float or scalar torch.Tensor
+        Resolving power of the spectrum on the fine grid.
 
     Returns
     -------
@@ -125,7 +127,7 @@ def transfer(frequency, rv, vsini, resolution):
         Complex, shape (n, m).
     """
     width = vsini[:, None] / PIXEL_VELOCITY
-    gauss = torch.exp(-2 * (math.pi * lsf_width(resolution)[:, None] * frequency) ** 2)
+    gauss = torch.exp(-2 * (math.pi * lsf_width(resolution, base)[:, None] * frequency) ** 2)
     modulus = rotation_transfer(2 * math.pi * frequency * width) * gauss * torch.sinc(frequency)
     phase = -2 * math.pi * frequency * velocity_shift(rv)[:, None]
     return torch.complex(modulus * torch.cos(phase), modulus * torch.sin(phase))
@@ -156,7 +158,7 @@ def fourier_length(resolution):
     return 2 * N_FFT // OVERSAMPLING if float(resolution.max()) <= COARSE_RESOLUTION else N_FFT
 
 
-def to_native(fourier, rv, vsini, resolution):
+def to_native(fourier, rv, vsini, resolution, base=FINE_RESOLUTION):
     """Observe spectra: shift, rotate, smooth, integrate over native pixels.
 
     Parameters
@@ -165,6 +167,8 @@ def to_native(fourier, rv, vsini, resolution):
         From :func:`to_fourier`, cut to the first ``fourier_length(resolution) + 2`` columns or longer, shape (n, ·).
     rv, vsini, resolution : torch.Tensor
         km/s, km/s, λ/FWHM, shape (n,).
+    base : float or scalar torch.Tensor
+        Resolving power of the spectra.
 
     Returns
     -------
@@ -175,6 +179,6 @@ def to_native(fourier, rv, vsini, resolution):
     bins = length // 2 + 1
     frequency = torch.arange(bins, device=fourier.device) * (OVERSAMPLING / N_FFT)
     spectrum = torch.view_as_complex(fourier[:, : 2 * bins].unflatten(1, (bins, 2)))
-    lines = torch.fft.irfft(spectrum * transfer(frequency, rv, vsini, resolution), n=length)
+    lines = torch.fft.irfft(spectrum * transfer(frequency, rv, vsini, resolution, base), n=length)
     step = length * OVERSAMPLING // N_FFT  # points to a native pixel
     return lines[:, FIRST_PIXEL * step :: step][:, :N_PIXELS] * (length / N_FFT)

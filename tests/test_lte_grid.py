@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from specnb import emulator, emulator_card, linelists, lte_grid
+from specnb import emulator_card, gridfiles, linelists, lte_grid
 from specnb.grid import FINE_LOGLAM, SPEED_OF_LIGHT
 
 
@@ -45,9 +45,9 @@ def test_the_corners_are_in_the_domain_and_first():
 
 
 def test_the_design_is_the_one_of_the_shipped_grid():
-    labels, _, index = emulator.read_grid(emulator_card.GRID)
+    grid = gridfiles.read(emulator_card.GRID)
     ours = dict(lte_grid.design(2400))
-    assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(index, labels, strict=True))
+    assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(grid.index, grid.labels, strict=True))
 
 
 def _slow_star(folder):
@@ -101,11 +101,11 @@ def test_pack_adds_to_an_older_grid(tmp_path):
     (tmp_path / "000001.npz").unlink()
     np.savez(tmp_path / "000002.npz", labels=[6000.0, 4, 0, 0, 1], flux=line.astype("f4"), continuum=continuum)
     assert lte_grid.pack(tmp_path, tmp_path / "grid.npz", start=tmp_path / "grid.npz") == 3
-    labels, flux, index = emulator.read_grid(tmp_path / "grid.npz")
-    assert index.tolist() == [1, 2, 3]
-    assert labels[1, 0] == 6000
+    grid = gridfiles.read(tmp_path / "grid.npz")
+    assert grid.index.tolist() == [1, 2, 3]
+    assert grid.labels[1, 0] == 6000
     near = abs(10**FINE_LOGLAM - 6564.61) < 5
-    wave, depth = 10 ** FINE_LOGLAM[near], 1 - flux[0, near]
+    wave, depth = 10 ** FINE_LOGLAM[near], 1 - grid.flux[0, near]
     assert abs((wave * depth).sum() / depth.sum() / 6564.61 - 1) * SPEED_OF_LIGHT < 1  # air would be 83 km/s off
     assert np.trapezoid(depth, wave) == pytest.approx(0.5 * 0.3 * np.sqrt(2 * np.pi), rel=2e-3)
 
@@ -219,15 +219,15 @@ def test_shipped_stars_are_recomputed(synthesizer, row):
     """Three stars of the shipped grid in a 60 Å window, to 1e-3 RMS."""
     from specnb.lte import microturbulence, wavelengths
 
-    labels, shipped, _ = emulator.read_grid(emulator_card.GRID)
-    y = [float(v) for v in labels[row]]
+    grid = gridfiles.read(emulator_card.GRID)
+    y = [float(v) for v in grid.labels[row]]
     wave, flux, _ = synthesizer(*y, microturbulence(y[1]), window=(5205, 5330))
     whole = np.ones(len(wavelengths()))
     first = np.searchsorted(wavelengths(), wave[0] - 1e-6)
     whole[first : first + len(flux)] = flux
     again = lte_grid.smooth(lte_grid.pairs(whole), lte_grid.vacuum_wavelengths())
     inside = (10**FINE_LOGLAM > 5240) & (10**FINE_LOGLAM < 5300)
-    assert np.sqrt(np.mean((again - shipped[row])[inside] ** 2)) < 1e-3
+    assert np.sqrt(np.mean((again - grid.flux[row])[inside] ** 2)) < 1e-3
 
 
 @pytest.mark.slow

@@ -80,8 +80,9 @@ def test_no_file_is_too_large():
 def test_imports_run_one_way():
     """A module imports only from those before it; `specnb run` and the commands come last."""
     order = [
-        "grid", "operators", "emulator", "noise", "stars", "results", "validate", "metrics", "nets", "denoisers",
-        "train", "emulator_card", "denoiser_card", "linelists", "lte", "lte_grid", "plotting", "run", "cli",
+        "grid", "gridfiles", "operators", "emulator", "noise", "stars", "results", "validate", "metrics", "nets",
+        "denoisers", "train", "emulator_card", "denoiser_card", "linelists", "lte", "lte_grid", "plotting", "run",
+        "cli",
     ]  # fmt: skip
     assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}
     for i, name in enumerate(order):
