@@ -2,11 +2,13 @@ r"""The world model: labels → normalised LTE spectrum at R = 10,000 → native
 
 After The Payne (Ting et al. 2019, ApJ 879, 69), with a linear basis at the end:
 
-.. math:: F_\lambda(\theta) = 1 + \mu_\lambda + \sum_k c_k(\theta)\, B_{k\lambda}, \qquad c = \mathrm{MLP}(\theta)
+.. math:: F_\lambda(\theta) = 1 + \mu_\lambda + \sum_k c_k(\theta)\, B_{k\lambda},
+          \qquad c = \frac{1}{4} \sum_{j=1}^{4} \mathrm{MLP}_j(\theta)
 
 The basis is linear and the operators are filters, so the Fourier transform of the basis is taken once and a
 spectrum costs one matrix product, one transfer function and one short inverse transform. Training is full-batch
-L-BFGS in float64: a few hundred stars are a small, smooth, deterministic problem.
+L-BFGS in float64: a few hundred stars are a small, smooth, deterministic problem. Four networks that differ in their
+initial weights are averaged: between stars of the grid each errs in its own direction.
 """
 
 from functools import lru_cache
@@ -29,20 +31,23 @@ class Emulator(nn.Module):
         Mean of flux − 1 on the fine grid, shape (16151,).
     basis : torch.Tensor
         Orthonormal rows, shape (k, 16151).
-    hidden : int
-        Width of the two hidden layers.
+    hidden, members : int
+        Width of the two hidden layers; number of networks that are averaged.
     resolution : float
         Resolving power of the spectra on the fine grid.
     """
 
-    def __init__(self, mean, basis, hidden=128, resolution=FINE_RESOLUTION):
+    def __init__(self, mean, basis, hidden=128, members=4, resolution=FINE_RESOLUTION):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("resolution", torch.tensor(float(resolution)))
-        self.net = nn.Sequential(
-            nn.Linear(4, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, len(basis))
+        self.nets = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(4, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, len(basis))
+            )
+            for _ in range(members)
         )
         self.prepare()
 
@@ -50,12 +55,18 @@ class Emulator(nn.Module):
         """Take the Fourier transform of the basis; call it after the buffers change."""
         self.register_buffer("fourier", to_fourier(torch.cat([self.mean[None], self.basis])), persistent=False)
 
+    @staticmethod
+    def features(labels):
+        """What the networks see, (n, 4): every label in about ±1 over the prior; lines follow 1/T, not T."""
+        teff, logg, m_h, alpha_m = labels.unbind(-1)
+        return torch.stack(
+            [(5040 / teff - 0.946) / 0.226, (logg - 2.9) / 2.1, (m_h + 1) / 1.5, (alpha_m - 0.2) / 0.3], -1
+        )
+
     def coefficients(self, labels):
         """Basis coefficients, shape (n, k), of ``labels``: (n, 4) teff [K], logg [cgs], m_h, alpha_m [dex]."""
-        teff, logg, m_h, alpha_m = labels.unbind(-1)
-        # every feature in about ±1 over the prior; lines follow 1/T, not T
-        features = [(5040 / teff - 0.946) / 0.226, (logg - 2.9) / 2.1, (m_h + 1) / 1.5, (alpha_m - 0.2) / 0.3]
-        return self.net(torch.stack(features, -1)) * self.scale
+        x = self.features(labels)
+        return torch.stack([net(x) for net in self.nets]).mean(0) * self.scale
 
     def fine(self, labels):
         """Flux on the fine grid, shape (n, 16151), without RV or rotation; labels as above."""
@@ -84,8 +95,9 @@ class Emulator(nn.Module):
 
 
 def from_state(state):
-    """An :class:`Emulator` from its tensors (what :func:`state` returns)."""
-    emulator = Emulator(state["mean"], state["basis"], hidden=len(state["net.0.bias"]))
+    """An :class:`Emulator` from its ``state_dict``."""
+    members = sum(name.endswith(".0.bias") for name in state)
+    emulator = Emulator(state["mean"], state["basis"], len(state["nets.0.0.bias"]), members)
     emulator.load_state_dict(state)
     return emulator.eval().requires_grad_(False)
 
@@ -96,7 +108,9 @@ def load_emulator(device="cpu"):
     return from_state(load_file(str(files("specnb") / "assets" / "emulator.safetensors"))).to(device)
 
 
-def fit(labels, flux, resolution=FINE_RESOLUTION, components=64, hidden=128, iterations=3000, decay=1e-6, seed=0):
+def fit(
+    labels, flux, resolution=FINE_RESOLUTION, components=64, hidden=128, members=4, iterations=3000, decay=1e-6, seed=0
+):
     """Train an emulator.
 
     Parameters
@@ -109,8 +123,8 @@ def fit(labels, flux, resolution=FINE_RESOLUTION, components=64, hidden=128, ite
         Resolving power of ``flux``.
     components : int
         Size of the linear basis (principal components).
-    hidden, iterations, decay, seed
-        Width of the network, L-BFGS iterations, L2 penalty on its weights, seed of its initial weights.
+    hidden, members, iterations, decay, seed
+        Width and number of the networks, L-BFGS iterations, L2 penalty on the weights, seed of the initial weights.
 
     Returns
     -------
@@ -126,10 +140,19 @@ def fit(labels, flux, resolution=FINE_RESOLUTION, components=64, hidden=128, ite
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        emulator = Emulator(mean, basis, hidden, resolution).double()
+        emulator = Emulator(mean, basis, hidden, members, resolution).double()
     emulator.scale.copy_(scale)
-    x, y = torch.as_tensor(labels, dtype=torch.float64), target / scale
-    weights = list(emulator.net.parameters())
+    x, y = emulator.features(torch.as_tensor(labels, dtype=torch.float64)), target / scale
+    for net in emulator.nets:
+        _minimise(net, x, y, iterations, decay)
+    emulator = emulator.float()
+    emulator.prepare()
+    return emulator.eval().requires_grad_(False)
+
+
+def _minimise(net, x, y, iterations, decay):
+    """Fit ``net(x)`` to ``y`` by full-batch L-BFGS."""
+    weights = list(net.parameters())
     optimiser = torch.optim.LBFGS(
         weights,
         max_iter=iterations,
@@ -141,15 +164,11 @@ def fit(labels, flux, resolution=FINE_RESOLUTION, components=64, hidden=128, ite
 
     def closure():
         optimiser.zero_grad()
-        misfit = (emulator.coefficients(x) / scale - y).square().sum(1).mean()
-        loss = misfit + decay * sum(w.square().sum() for w in weights)
+        loss = (net(x) - y).square().sum(1).mean() + decay * sum(w.square().sum() for w in weights)
         loss.backward()
         return loss
 
     optimiser.step(closure)
-    emulator = emulator.float()
-    emulator.prepare()
-    return emulator.eval().requires_grad_(False)
 
 
 def residuals(emulator, labels, flux, resolution=1800.0):

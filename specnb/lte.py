@@ -116,7 +116,9 @@ class Synthesizer:
         from pysme.synthesize import synthesize_spectrum
 
         wave = wavelengths()
-        keep, structure = self.lines.keep(teff, m_h, alpha_m), self._structure(teff, logg, m_h, alpha_m)
+        structure = self._structure(teff, logg, m_h, alpha_m)
+        pressure = np.log10(BOLTZMANN * structure.temp * structure.xne)  # of the electrons
+        keep = self.lines.keep(teff, m_h, alpha_m, np.interp(0.87 * teff, structure.temp, pressure))
         pieces = []
         for low in np.arange(LOW, HIGH, SEGMENT):
             high = min(low + SEGMENT, HIGH)

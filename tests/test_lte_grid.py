@@ -139,6 +139,26 @@ def test_atoms(tmp_path):
     assert set(table.atom_number) == {26}
 
 
+def test_isotopes_share_the_gf(tmp_path):
+    """The list repeats the whole gf for every isotope of neodymium; the sum over isotopes must be the element's."""
+    blocks = [
+        f"'  60.{mass}            '    2        1\n'Nd II   LTE'\n  5310.083  1.136 -0.980  0.0  4.0  1.0E+05 'p' 'd'\n"
+        for mass in linelists.ISOTOPES["Nd"]
+    ]
+    (tmp_path / "a").write_text(
+        "".join(blocks) + "'  60.000 ' 2 1\n'Nd II LTE'\n  5400.0 1.1 -0.5 0.0 4.0 1.0E+05 'p' 'd'\n"
+    )
+    table = linelists.atoms(tmp_path / "a", ["H", "He", *["x"] * 57, "Nd"])
+    assert len(table) == 8
+    assert np.log10((10 ** table.gflog[:7]).sum()) == pytest.approx(-0.98, abs=1e-4)
+    assert table.gflog[7] == -0.5
+
+
+def test_isotopic_fractions_add_to_one():
+    for fractions in linelists.ISOTOPES.values():
+        assert sum(fractions.values()) == pytest.approx(1, abs=3e-3)
+
+
 def test_hydrogen_carries_its_quantum_numbers_where_sme_wants_them(tmp_path):
     (tmp_path / "h").write_text(
         "'header'\n  6562.797     2    3   10.199   12.088    0.710   'Ba  3    ' 6.31E+08\n"
