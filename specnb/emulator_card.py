@@ -10,7 +10,7 @@ import safetensors.torch
 from specnb import emulator, gridfiles, results
 from specnb.grid import WAVE
 
-GRID = files("specnb") / "assets" / "lte_grid.npz"
+GRID = files("specnb") / "assets" / "lte_grid_atomic.npz"
 """The packed grid that ships: LTE spectra at R = 10,000."""
 
 REGIONS = [(4251, 4500), (4500, 5000), (5000, 5500), (5500, 6500), (6500, 8751)]
