@@ -71,6 +71,7 @@ def train(path, output, seed=0, **said):
         "grid": Path(path).name,
         "resolution": grid.resolution,
         "training_stars": int((~judge).sum()),
+        "cool_giants": int(((grid.labels[:, 0] < 5000) & (grid.labels[:, 1] < 2.9)).sum()),
         "validation": scores(grid.labels[judge], emulator.residuals(model, grid.labels[judge], grid.flux[judge])),
     }
     output = Path(output)
@@ -94,8 +95,13 @@ def render(numbers):
         "were left out (an eighth, by design index), at R = 1800 in native pixels.", "",
         f"- RMS {score['rms']:.2e}, median star {score['median']:.2e}, worst {score['worst']:.2e} at "
         f"teff, logg, m_h, alpha_m = {score['worst_labels']}",
-        f"- cool giants (teff < 5000, logg < 2.9): {giants['stars']} left-out stars"
-        + (f", RMS {giants['rms']:.2e}" if giants["stars"] else ""),
+        "- cool giants (teff < 5000, logg < 2.9): "
+        + (
+            f"{numbers['cool_giants']} in the grid, {giants['stars']} left out"
+            + (f", RMS {giants['rms']:.2e}" if giants["stars"] else "")
+            if numbers["cool_giants"]
+            else "none in the grid, so there the emulator extrapolates and its error is not known"
+        ),
         f"- {made['date'][:10]}, seed {made['seed']}, {made['device']}, {made['wall_s']} s, commit {made['commit']}",
         "", "| wavelength | RMS |", "|---|---|", *rows,
         "", "| labels | stars | RMS |", "|---|---|---|", *cells, "",
