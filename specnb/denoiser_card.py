@@ -41,7 +41,7 @@ def train(name, profile, output, seed=0, device="cpu"):
     """Train model ``name`` into ``output``: weights, numbers, training log and card; returns the card's path."""
     if name != "bounded":
         raise ValueError(f"name is {name!r}; choose 'bounded'")
-    start = monotonic()
+    start, made = monotonic(), results.provenance(device, seed)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     model, rows = make(profile, seed, device, output / f"{name}.csv")
@@ -54,7 +54,7 @@ def train(name, profile, output, seed=0, device="cpu"):
         "stars_seen": rows[-1]["step"] * PROFILES[profile].batch_size,
         "test": {str(level): improvements(shipped, level, N_TEST, TEST_SEED) for level in LEVELS},
     }
-    path = results.write(output / f"{name}.json", numbers, device=device, seed=seed, seconds=monotonic() - start)
+    path = results.write(output / f"{name}.json", numbers, made, monotonic() - start)
     card = output / f"{name}.md"
     results.write_bytes(card, render(name, results.read(path)).encode())
     return card

@@ -61,7 +61,7 @@ class Denoiser(nn.Module):
         """F, the network's output; shapes as :meth:`forward`."""
         whitened = (u - self.mean) * (self.std**2 + m**2).rsqrt()
         ratio = torch.log(m / self.std)
-        level = torch.log(m.median(1).values / 0.05)  # about ±3 from S/N 100 to pure noise
+        level = torch.log(m.where(m < MASKED, torch.nan).nanmedian(1).values / 0.05)  # ±5 from S/N 2000 to pure noise
         return self.net(torch.stack([whitened, 0.5 * ratio, torch.tanh(ratio)], 1), level)
 
     def forward(self, u, m):

@@ -60,7 +60,7 @@ def train(path, output, seed=0, **said):
 
     ``said`` goes to :func:`specnb.gridfiles.read`: labels, medium, resolution, where the file does not say them.
     """
-    start = monotonic()
+    start, made = monotonic(), results.provenance("cpu", seed)
     grid = gridfiles.read(path, **said)
     judge = left_out(grid.index)
     if len(judge) < 64:
@@ -76,7 +76,7 @@ def train(path, output, seed=0, **said):
     }
     output = Path(output)
     results.write_bytes(output / "emulator.safetensors", safetensors.torch.save(model.state_dict()))
-    path = results.write(output / "emulator.json", numbers, device="cpu", seed=seed, seconds=monotonic() - start)
+    path = results.write(output / "emulator.json", numbers, made, monotonic() - start)
     card = output / "emulator.md"
     results.write_bytes(card, render(results.read(path)).encode())
     return card

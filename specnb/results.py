@@ -35,8 +35,8 @@ def device_name(device):
     return f"{name}, {torch.get_num_threads()} threads"
 
 
-def provenance(device, seed, seconds):
-    """Package and torch version, commit, date, device, seed and wall time in seconds."""
+def provenance(device, seed):
+    """Package and torch version, commit, date, device, seed; take it when a run starts, before it writes anything."""
     return {
         "specnb": version("specnb"),
         "torch": torch.__version__,
@@ -44,7 +44,6 @@ def provenance(device, seed, seconds):
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device_name(device),
         "seed": seed,
-        "wall_s": round(seconds, 1),
     }
 
 
@@ -57,10 +56,10 @@ def write_bytes(path, data):
     os.replace(temporary, path)
 
 
-def write(path, numbers, *, device, seed, seconds):
-    """Write ``numbers`` (a dict that JSON can hold) with its provenance to ``path``; returns the path."""
-    made = provenance(device, seed, seconds)
-    write_bytes(path, (json.dumps({"provenance": made, **numbers}, indent=1, allow_nan=False) + "\n").encode())
+def write(path, numbers, made, seconds):
+    """Write ``numbers`` (a dict that JSON can hold) with their provenance ``made`` and wall time; returns the path."""
+    content = {"provenance": {**made, "wall_s": round(seconds, 1)}, **numbers}
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return Path(path)
 
 

@@ -44,6 +44,9 @@ LOGG_MAX, RV_MAX, VSINI_MAX = 5.0, 300.0, 50.0
 SNR = (5.0, 100.0)
 """Range of the default S/N, log-uniform."""
 
+TRAINING_SNR = (5.0, 2000.0)
+"""The same for training: a deterministic sampler takes a spectrum through every level down to none."""
+
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
@@ -87,9 +90,13 @@ def clean(labels, emulator, resolution=RESOLUTION):
 
 
 def generator(split, seed, step=0, device="cpu"):
-    """A torch generator of its own for (split, seed, step)."""
-    state = np.random.SeedSequence([SPLITS[split], seed, step]).generate_state(2, np.uint32)
-    return torch.Generator(device).manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+    """A torch generator of its own for (split, seed, step).
+
+    torch's CPU generator keeps 32 bits of a seed, too few for streams that must never meet: the split is written into
+    the two lowest, so that splits are disjoint for certain, and the rest is a hash of (seed, step).
+    """
+    (state,) = np.random.SeedSequence([seed, step]).generate_state(1, np.uint32)
+    return torch.Generator(device).manual_seed(int(state) & ~0b11 | SPLITS[split])
 
 
 @dataclass
@@ -104,8 +111,8 @@ class Batch:
     labels: torch.Tensor
 
 
-def draw(n, rng, level=None):
-    """Simulate ``n`` stars with the generator ``rng`` on its device; ``level`` (n, 1) or S/N log-uniform in 5…100."""
+def draw(n, rng, level=None, snr=SNR):
+    """Simulate ``n`` stars with the generator ``rng`` on its device; ``level`` (n, 1), or S/N log-uniform in ``snr``."""
     emulator = load_emulator(str(rng.device))
     labels = draw_labels(n, rng)
     with torch.no_grad():
@@ -113,7 +120,7 @@ def draw(n, rng, level=None):
     sigma, good = noise.draw_sigma(n, rng), noise.draw_mask(n, rng)
     if level is None:
         share = torch.rand(n, 1, generator=rng, device=rng.device)
-        level = noise.SNR_AT_UNIT_LEVEL / SNR[0] * (SNR[0] / SNR[1]) ** share
+        level = noise.SNR_AT_UNIT_LEVEL / snr[0] * (snr[0] / snr[1]) ** share
     level = torch.as_tensor(level, dtype=torch.float32, device=rng.device)
     epsilon = torch.randn(n, N_PIXELS, generator=rng, device=rng.device)
     return Batch(x, x + level * sigma * epsilon, sigma, level, good, labels)
@@ -123,7 +130,7 @@ def stream(batch_size, seed=0, split="train", device="cpu", start=0):
     """Endless batches; batch ``i`` depends only on (split, seed, i), so a run resumes exactly at any ``start``."""
     step = start
     while True:
-        yield draw(batch_size, generator(split, seed, step, device))
+        yield draw(batch_size, generator(split, seed, step, device), snr=TRAINING_SNR)
         step += 1
 
 

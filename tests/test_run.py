@@ -70,13 +70,13 @@ def test_command_line_passes_typed_parameters(tmp_path):
 
 
 def test_results_are_written_whole_with_provenance(tmp_path):
-    path = results.write(tmp_path / "quick" / "x.json", {"a": 1.5}, device="cpu", seed=3, seconds=1.26)
+    path = results.write(tmp_path / "quick" / "x.json", {"a": 1.5}, results.provenance("cpu", 3), 1.26)
     found = results.read(path)
     assert found["a"] == 1.5
     made = found["provenance"]
     assert (made["seed"], made["wall_s"]) == (3, 1.3)
     assert set(made) == {"specnb", "torch", "commit", "date", "device", "seed", "wall_s"}
     with pytest.raises(ValueError, match="Out of range float"):
-        results.write(path, {"a": float("nan")}, device="cpu", seed=0, seconds=0)
+        results.write(path, {"a": float("nan")}, {}, 0)
     assert results.read(path) == found
     assert [p.name for p in path.parent.iterdir()] == ["x.json"]
