@@ -21,7 +21,7 @@ def report(benchmark, n=BATCH):
 
 def test_emulator(benchmark, labels):
     """Labels to native pixels, with radial velocity, rotation and line-spread function."""
-    model, r = stars.load_emulator(), torch.full((BATCH,), 1800.0)
+    model, r = stars.load_emulator("cpu"), torch.full((BATCH,), 1800.0)
     with torch.no_grad():
         benchmark(lambda: model(labels[:, :4], labels[:, 4], labels[:, 5], r))
     report(benchmark)
@@ -35,6 +35,6 @@ def test_training_stream(benchmark):
 
 def test_denoise_one_pass(benchmark):
     s = specnb.simulate(BATCH, 0, snr=10)
-    denoisers.load("bounded")
+    denoisers.load("bounded", "cpu")
     benchmark(lambda: specnb.denoise(s.observed, s.ivar))
     report(benchmark)

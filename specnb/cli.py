@@ -97,7 +97,7 @@ def train(
 
     try:
         card = denoiser_card.train(name, profile, output, seed, device)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         _fail(error)
     typer.echo(card.read_text())
 

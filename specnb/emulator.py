@@ -102,10 +102,15 @@ def from_state(state):
     return emulator.eval().requires_grad_(False)
 
 
-@lru_cache(maxsize=2)
-def load_emulator(device="cpu"):
+def read(path):
+    """An :class:`Emulator` from the ``.safetensors`` file that ``specnb emulator train`` wrote."""
+    return from_state(load_file(str(path)))
+
+
+@lru_cache(maxsize=4)
+def load_emulator(device):
     """The emulator that ships with the package, on ``device``, in evaluation mode without gradients of its weights."""
-    return from_state(load_file(str(files("specnb") / "assets" / "emulator.safetensors"))).to(device)
+    return read(files("specnb") / "assets" / "emulator.safetensors").to(device)
 
 
 def fit(

@@ -11,7 +11,7 @@ from specnb import emulator, gridfiles, results
 from specnb.grid import WAVE
 
 GRID = files("specnb") / "assets" / "lte_grid_atomic.npz"
-"""The packed grid that ships: LTE spectra at R = 10,000."""
+"""The packed grid that the emulator is trained on: LTE spectra at R = 10,000, atoms only, an older recipe."""
 
 REGIONS = [(4251, 4500), (4500, 5000), (5000, 5500), (5500, 6500), (6500, 8751)]
 """Wavelength regions of the card, Å."""
@@ -63,6 +63,8 @@ def train(path, output, seed=0, **said):
     start, made = monotonic(), results.provenance("cpu", seed)
     grid = gridfiles.read(path, **said)
     judge = left_out(grid.index)
+    if grid.resolution <= 1800:
+        raise ValueError(f"grid {str(path)!r} has R = {grid.resolution:.0f}; the native spectra need more than 1800")
     if len(judge) < 64:
         raise ValueError(f"grid {str(path)!r} has {len(judge)} stars; an emulator needs at least 64, better 500")
     components = min(64, (~judge).sum() // 2)  # a small grid cannot carry more
@@ -105,6 +107,6 @@ def render(numbers):
         f"- {made['date'][:10]}, seed {made['seed']}, {made['device']}, {made['wall_s']} s, commit {made['commit']}",
         "", "| wavelength | RMS |", "|---|---|", *rows,
         "", "| labels | stars | RMS |", "|---|---|---|", *cells, "",
-        "1D LTE, plane-parallel; no TiO, no NLTE, no 3D. Rotation, radial velocity and line-spread function are "
-        "applied afterwards and are exact.", "",
+        "What the spectra of the grid leave out, the emulator leaves out. Rotation, radial velocity and line-spread "
+        "function are not learnt but applied afterwards.", "",
     ])  # fmt: skip

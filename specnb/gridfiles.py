@@ -68,12 +68,12 @@ def read(path, labels=None, medium=None, resolution=None):
     """
     path = Path(path)
     if path.is_dir():
-        return _bosz_folder(path)
+        return _agree(_bosz_folder(path), path, labels, medium, resolution)
     if not path.exists():
         raise ValueError(f"grid {str(path)!r} does not exist")
     arrays = _npz(path) if path.suffix == ".npz" else _hdf5(path)
     if "flux_u16" in arrays:
-        return _packed(path, arrays)
+        return _agree(_packed(path, arrays), path, labels, medium, resolution)
     missing = {"wave", "flux"} - set(arrays)
     if missing:
         raise ValueError(f"grid {str(path)!r} has no {sorted(missing)}; it has {sorted(arrays)}")
@@ -90,6 +90,13 @@ def read(path, labels=None, medium=None, resolution=None):
     y = _labels(table, len(flux), path)
     fine, base = to_fine(np.asarray(arrays["wave"], "f8"), flux, medium, float(resolution), path)
     return Grid(y, fine, np.arange(len(y)), base)
+
+
+def _agree(grid, path, labels, medium, resolution):
+    """Refuse what a caller says of a file that says it all."""
+    if labels is not None or medium is not None or resolution not in (None, grid.resolution):
+        raise ValueError(f"grid {str(path)!r} brings its labels, medium and resolving power; leave them out")
+    return grid
 
 
 def to_fine(wave, flux, medium, resolution, path):

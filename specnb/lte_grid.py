@@ -9,6 +9,7 @@ molecules and strong lines make the emulator's error three times that of warm st
 """
 
 import fcntl
+import hashlib
 import itertools
 import logging
 import multiprocessing
@@ -21,7 +22,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from specnb.grid import FINE_LOGLAM, FINE_RESOLUTION
-from specnb.linelists import verify
+from specnb.linelists import CUT, ISOTOPES, MOLECULES, SOURCES, verify
 from specnb.lte import LOG_STEP, Synthesizer, microturbulence, wavelengths
 from specnb.stars import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
 
@@ -29,6 +30,9 @@ GAP, CORNER, COOL = 100_000, 200_000, 300_000
 """First numbers of the stars that fill the octant left out, of the corners, and of the additional cool stars."""
 
 COOL_TEFF = 5100.0
+
+RECIPE = hashlib.sha256(repr((SOURCES, CUT, ISOTOPES, MOLECULES, 2)).encode()).hexdigest()[:12]
+"""Mark of the recipe in every file, so that spectra of two recipes are never packed together."""
 
 CONTINUUM_STEP = 250
 """Fine points between two points of the packed continuum."""
@@ -65,9 +69,17 @@ def design(n):
 
 
 def numbers(grid):
-    """Numbers of the stars in a packed grid."""
+    """Numbers of the stars in a packed grid of this recipe."""
     with np.load(grid, allow_pickle=False) as packed:
+        _same_recipe(packed, grid)
         return set(packed["design_index"].tolist())
+
+
+def _same_recipe(arrays, path):
+    if "recipe" not in arrays or str(arrays["recipe"]) != RECIPE:
+        raise ValueError(
+            f"{str(path)!r} was computed by another recipe than this builder's ({RECIPE}); keep them apart"
+        )
 
 
 def compute(synthesizer, number, labels, folder):
@@ -81,7 +93,8 @@ def compute(synthesizer, number, labels, folder):
         (folder / f"{number:06d}.skipped").write_text(f"{np.round(labels, 3).tolist()}: {error}\n")
         return
     temporary = folder / f"{number:06d}.tmp.npz"
-    np.savez(temporary, labels=np.array([*labels, vmic]), flux=pairs(flux).astype("f4"), continuum=continuum[::500])
+    star = {"labels": np.array([*labels, vmic]), "flux": pairs(flux).astype("f4"), "continuum": continuum[::500]}
+    np.savez(temporary, recipe=RECIPE, **star)
     os.replace(temporary, folder / f"{number:06d}.npz")
 
 
@@ -95,7 +108,10 @@ def fill(folder, stars, do):
     Who works on a star holds a lock on its file, which the system drops when the process ends, however it ends: a kill
     loses the star in hand and nothing else, and no star is computed twice.
     """
+    parent = os.getppid()
     for number, labels in stars:
+        if os.getppid() != parent:
+            return  # the builder was killed: do not outlive it
         if _finished(folder, number):
             continue
         path = folder / f"{number:06d}.lock"
@@ -186,11 +202,13 @@ def pack(folder, path, start=None):
     stars, vacuum = {}, vacuum_wavelengths()
     if start is not None:
         with np.load(start, allow_pickle=False) as old:
+            _same_recipe(old, start)
             rows = zip(old["labels"], old["flux_u16"], old["continuum"], strict=True)
             stars = dict(zip(old["design_index"].tolist(), rows, strict=True))
     for file in sorted(Path(folder).glob("[0-9]*[0-9].npz")):
         with np.load(file, allow_pickle=False) as raw:
-            flux = smooth(raw["flux"], vacuum)
+            _same_recipe(raw, file)
+            flux = smooth(raw["flux"], vacuum).clip(0, 1.2)  # what 16 bits hold; a line's core may ring below 0
             coarse = 10 ** FINE_LOGLAM[::CONTINUUM_STEP]
             continuum = np.interp(coarse, vacuum[::250], raw["continuum"])
             stars[int(file.stem)] = (raw["labels"], np.round(flux / 1.2 * 65535).astype("u2"), continuum)
@@ -201,6 +219,7 @@ def pack(folder, path, start=None):
     temporary = Path(path).with_suffix(".tmp.npz")
     np.savez_compressed(
         temporary,
+        recipe=RECIPE,
         design_index=np.array(index, "i4"),
         labels=labels.astype("f4"),
         label_names=np.array(["teff_K", "logg_cgs", "m_h_dex", "alpha_m_dex", "vmic_km_s"]),

@@ -42,8 +42,31 @@ LIMB_DARKENING = 0.6
 SIGMA_PER_FWHM = 1 / math.sqrt(8 * math.log(2))
 
 
+class _BesselJ0(torch.autograd.Function):
+    """J0 with its derivative −J1, which torch.special.bessel_j0 lacks."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return torch.special.bessel_j0(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[0])
+        ctx.save_for_forward(inputs[0])
+
+    @staticmethod
+    def backward(ctx, grad):
+        return -grad * _BesselJ1.apply(*ctx.saved_tensors)
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return -tangent * _BesselJ1.apply(*ctx.saved_tensors)
+
+
 class _BesselJ1(torch.autograd.Function):
-    """J1 with its derivative, which torch.special.bessel_j1 lacks."""
+    """J1 with its derivative J0 − J1/x, for x > 0; both can be differentiated again."""
 
     generate_vmap_rule = True
 
@@ -51,22 +74,17 @@ class _BesselJ1(torch.autograd.Function):
     def forward(x):
         return torch.special.bessel_j1(x)
 
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(inputs[0], output)
-        ctx.save_for_forward(inputs[0], output)
-
-    @staticmethod
-    def _slope(x, j1):
-        return torch.where(x.abs() < 1e-3, 0.5, torch.special.bessel_j0(x) - j1 / x.where(x.abs() >= 1e-3, 1.0))
+    setup_context = _BesselJ0.setup_context
 
     @staticmethod
     def backward(ctx, grad):
-        return grad * _BesselJ1._slope(*ctx.saved_tensors)
+        (x,) = ctx.saved_tensors
+        return grad * (_BesselJ0.apply(x) - _BesselJ1.apply(x) / x)
 
     @staticmethod
     def jvp(ctx, tangent):
-        return tangent * _BesselJ1._slope(*ctx.saved_tensors)
+        (x,) = ctx.saved_tensors
+        return tangent * (_BesselJ0.apply(x) - _BesselJ1.apply(x) / x)
 
 
 def rotation_transfer(x, limb_darkening=LIMB_DARKENING):

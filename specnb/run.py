@@ -15,13 +15,14 @@ from pathlib import Path
 
 import nbformat
 import papermill
+import torch
 
 PROSE = ("_config.yml", "_toc.yml", "book")
 
 
 def fingerprint(notebook, parameters):
-    """SHA-256 over the notebook, the package's files and the parameters."""
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    """SHA-256 over the notebook, the package's files, torch's version and the parameters."""
+    digest = hashlib.sha256(json.dumps([torch.__version__, parameters], sort_keys=True).encode())
     package = Path(__file__).parent
     sources = [p for p in sorted(package.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
     for path in [Path(notebook), *sources]:
@@ -107,6 +108,8 @@ def run(notebooks, stage, parameters, say=print):
     """Run notebooks one after the other into ``stage/notebooks``; paths of the executed copies."""
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars in a batch run would end up in the outputs
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl when another process wants the cores
+    if not notebooks:
+        raise ValueError("no notebooks; name some, or run in the folder that holds notebooks/ (a clone)")
     outputs = []
     for notebook in map(Path, notebooks):
         output = Path(stage) / "notebooks" / notebook.name

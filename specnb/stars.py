@@ -18,7 +18,7 @@ import torch
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from specnb import noise
+from specnb import noise, validate
 from specnb.emulator import load_emulator
 from specnb.grid import FINE_RESOLUTION, N_PIXELS
 
@@ -112,7 +112,7 @@ class Batch:
 
 
 def draw(n, rng, level=None, snr=SNR):
-    """Simulate ``n`` stars with the generator ``rng`` on its device; ``level`` (n, 1), or S/N log-uniform in ``snr``."""
+    """Simulate ``n`` stars with generator ``rng`` on its device; ``level`` (n, 1), or S/N log-uniform in ``snr``."""
     emulator = load_emulator(str(rng.device))
     labels = draw_labels(n, rng)
     with torch.no_grad():
@@ -122,8 +122,9 @@ def draw(n, rng, level=None, snr=SNR):
         share = torch.rand(n, 1, generator=rng, device=rng.device)
         level = noise.SNR_AT_UNIT_LEVEL / snr[0] * (snr[0] / snr[1]) ** share
     level = torch.as_tensor(level, dtype=torch.float32, device=rng.device)
-    epsilon = torch.randn(n, N_PIXELS, generator=rng, device=rng.device)
-    return Batch(x, x + level * sigma * epsilon, sigma, level, good, labels)
+    epsilon, hit = torch.randn(2, n, N_PIXELS, generator=rng, device=rng.device)
+    y = torch.where(good, x + level * sigma * epsilon, 2 * hit.abs())  # a bad pixel holds anything but the star
+    return Batch(x, y, sigma, level, good, labels)
 
 
 def stream(batch_size, seed=0, split="train", device="cpu", start=0):
@@ -169,7 +170,7 @@ def _level(n, snr, level):
     name, value = ("snr", snr) if level is None else ("level", level)
     if value is None:
         return None
-    value = np.asarray(value, dtype="f8")
+    value = validate.numbers(name, value).numpy()
     if value.ndim > 1 or value.size not in (1, n) or not np.all(np.isfinite(value) & (value > 0)):
         raise ValueError(f"{name} is {value!r}; give one positive number or {n} of them")
     value = np.broadcast_to(value.reshape(-1), (n,))
@@ -197,9 +198,14 @@ def simulate(n: int, seed: int, snr: ArrayLike | None = None, level: ArrayLike |
     ------
     ValueError
         If ``n`` or ``seed`` is not a non-negative integer, or both or non-positive noise levels are given.
+
+    Notes
+    -----
+    The noise model is :mod:`specnb.noise`: shapes set by eye against LAMOST DR10 error vectors. Bad pixels, about 1 %,
+    hold garbage and have ``ivar`` 0.
     """
     for name, value, least in (("n", n, 1), ("seed", seed, 0)):
-        if not isinstance(value, int | np.integer) or value < least:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} is {value!r}; give an integer of {least} or more")
     if snr is not None and level is not None:
         raise ValueError(f"snr is {snr!r} and level is {level!r}; give one of them (level = 5/snr)")
@@ -241,11 +247,18 @@ def synthesize(
     ------
     ValueError
         If an argument is not finite or lies outside the emulator's domain.
+
+    Notes
+    -----
+    An emulator after The Payne (Ting et al. 2019, ApJ 879, 69); rotation after Gray, eq. 18.14, with a limb darkening
+    of 0.6; see :mod:`specnb.emulator` and :mod:`specnb.operators`.
     """
     values = dict(teff=teff, logg=logg, m_h=m_h, alpha_m=alpha_m, rv=rv, vsini=vsini, resolution=resolution)
     tensors = [v for v in values.values() if isinstance(v, torch.Tensor)]
     device = tensors[0].device if tensors else "cpu"
-    columns = {k: torch.as_tensor(v, dtype=torch.float32, device=device).reshape(-1) for k, v in values.items()}
+    columns = {k: torch.atleast_1d(validate.numbers(k, v, LABELS.get(k)).float().to(device)) for k, v in values.items()}
+    if bad := [k for k, v in columns.items() if v.ndim > 1 or not len(v)]:
+        raise ValueError(f"{bad[0]} has shape {tuple(columns[bad[0]].shape)}; give a number or a list of numbers")
     try:
         teff, logg, m_h, alpha_m, rv, vsini, resolution = torch.broadcast_tensors(*columns.values())
     except RuntimeError:

@@ -1,9 +1,38 @@
 """Checks at the public door: an error names the argument, the value and the remedy; nothing is silently repaired."""
 
+import astropy.units as u
 import numpy as np
 import torch
 
 from specnb.grid import N_PIXELS
+
+
+def numbers(name, value, unit=None):
+    """``value`` as a real tensor: tensors as they are, else float64; quantities in ``unit``.
+
+    Raises
+    ------
+    ValueError
+        Text, None, complex or boolean values, ragged lists, masked arrays, units that do not fit.
+    """
+    if isinstance(value, u.Quantity):
+        try:
+            value = value.to_value(u.dimensionless_unscaled if unit is None else unit)
+        except u.UnitConversionError as error:
+            raise ValueError(f"{name} has unit {value.unit}; give {unit or 'a number without unit'}") from error
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array; give a plain array and mark bad pixels by ivar = 0")
+    if not isinstance(value, torch.Tensor):
+        try:
+            array = np.asarray(value)
+        except ValueError:
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} is {value!r:.60}; give an array or tensor of real numbers")
+        value = torch.from_numpy(array.astype("f8"))
+    if value.is_complex() or value.dtype == torch.bool:
+        raise ValueError(f"{name} is a {value.dtype} tensor; give real numbers")
+    return value
 
 
 def spectra(flux, ivar):
@@ -25,16 +54,12 @@ def spectra(flux, ivar):
     Raises
     ------
     ValueError
-        Wrong shape, NaN or infinity where ivar > 0, negative or NaN ivar, a spectrum with no good pixel.
+        Wrong shape, NaN or infinity where ivar > 0, negative or NaN ivar, a spectrum with no good pixel, or one that
+        is not normalised by its continuum (median of the good flux outside 0.2 … 2).
     """
     numpy_in = not isinstance(flux, torch.Tensor)
-    tensors = {}
-    for name, value in (("flux", flux), ("ivar", ivar)):
-        try:
-            tensors[name] = torch.as_tensor(value if isinstance(value, torch.Tensor) else np.asarray(value, dtype="f4"))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} is {type(value).__name__}; give an array or tensor of numbers") from error
-    f, w = tensors["flux"].float(), tensors["ivar"].float().to(tensors["flux"].device)
+    f, w = numbers("flux", flux).float(), numbers("ivar", ivar).float()
+    w = w.to(f.device)
     for name, value in (("flux", f), ("ivar", w)):
         if value.ndim not in (1, 2) or value.shape[-1] != N_PIXELS or value.numel() == 0:
             raise ValueError(
@@ -49,6 +74,11 @@ def spectra(flux, ivar):
     empty = ~(w > 0).any(1)
     if empty.any():
         raise ValueError(f"ivar of spectrum {int(empty.nonzero()[0])} is 0 everywhere; leave that spectrum out")
+
+    level = f.where(w > 0, torch.nan).nanmedian(1).values
+    if (far := (level < 0.2) | (level > 2)).any():
+        row = int(far.nonzero()[0])
+        raise ValueError(f"flux of spectrum {row} has a median of {float(level[row]):.4g}; divide it by its continuum")
 
     def restore(x):
         x = x[0] if single else x

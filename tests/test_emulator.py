@@ -17,7 +17,7 @@ def test_left_out_stars_are_reproduced_to_the_card():
     grid = gridfiles.read(emulator_card.GRID)
     grid_labels, flux, index = grid.labels, grid.flux, grid.index
     judge = emulator_card.left_out(index)
-    model = emulator.load_emulator()
+    model = emulator.load_emulator("cpu")
     score = emulator_card.scores(grid_labels[judge], emulator.residuals(model, grid_labels[judge], flux[judge]))
     card = results.read(emulator_card.GRID.parent / "emulator.json")["validation"]
     assert score["stars"] == card["stars"]
@@ -52,14 +52,14 @@ def test_native_flux_is_the_fine_flux_observed():
     """The precomputed transform of the basis equals transforming the fine spectrum itself."""
     from specnb.operators import to_fourier, to_native
 
-    model, y = emulator.load_emulator(), labels(2)
+    model, y = emulator.load_emulator("cpu"), labels(2)
     rv, vsini, resolution = torch.tensor([30.0, -200.0]), torch.tensor([0.0, 40.0]), torch.tensor([1800.0, 1500.0])
     direct = 1 + to_native(to_fourier(model.fine(y) - 1), rv, vsini, resolution)
     assert torch.allclose(model(y, rv, vsini, resolution), direct, atol=2e-6)
 
 
 def test_gradients_by_finite_differences():
-    model = emulator.load_emulator()
+    model = emulator.load_emulator("cpu")
     point = torch.tensor([5200.0, 3.0, -0.7, 0.2, 40.0, 12.0], dtype=torch.float64)
     double = emulator.from_state({k: v.double() for k, v in model.state_dict().items()}).double()
 
@@ -74,7 +74,7 @@ def test_gradients_by_finite_differences():
         e = torch.zeros(6, dtype=torch.float64)
         e[i] = h
         slope = (flux(point + e) - flux(point - e)) / (2 * h)
-        assert (jacobian[:, i] - slope).abs().max() * h < 2e-5
+        assert (jacobian[:, i] - slope).abs().max() < 1e-3 * jacobian[:, i].abs().max()
 
 
 def test_fit_recovers_a_linear_world(tmp_path):

@@ -1,6 +1,7 @@
 """Users' grids, in small files of each format, and what is refused."""
 
 import gzip
+from functools import partial
 
 import h5py
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
-from specnb import emulator_card, gridfiles, results
+from specnb import emulator, emulator_card, gridfiles, results
 from specnb.cli import app
 from specnb.grid import FINE_LOGLAM
 
@@ -101,7 +102,8 @@ def test_bosz_text_files_of_both_releases(tmp_path):
     assert abs(centre(grid.flux[0]) - HALPHA_VACUUM) < 0.02  # 2017 is in vacuum
 
 
-def test_command_trains_on_a_users_grid(tmp_path):
+def test_command_trains_on_a_users_grid(tmp_path, monkeypatch):
+    monkeypatch.setattr(emulator, "fit", partial(emulator.fit, members=1, iterations=300))
     wave = np.arange(4100, 9100, 1.0)
     y, flux = spectra(wave)
     np.savez(tmp_path / "mine.npz", wave=wave, flux=flux, **table(y))
@@ -160,6 +162,13 @@ def test_missing_files_labels_and_pickles_are_refused(tmp_path):
             gridfiles.read(tmp_path / name)
 
 
-def test_too_few_stars(tmp_path):
+def test_a_packed_grid_says_it_all_itself():
+    with pytest.raises(ValueError, match="brings its labels, medium and resolving power; leave them out"):
+        gridfiles.read(emulator_card.GRID, medium="air")
+
+
+def test_too_few_stars_and_too_low_a_resolution(tmp_path):
+    with pytest.raises(ValueError, match="has R = 1500; the native spectra need more than 1800"):
+        emulator_card.train(write(tmp_path / "low.npz", resolution=1500.0), tmp_path)
     with pytest.raises(ValueError, match="has 3 stars; an emulator needs at least 64, better 500"):
         emulator_card.train(write(tmp_path / "g.npz"), tmp_path)

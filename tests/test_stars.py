@@ -1,3 +1,4 @@
+import astropy.units as u
 import numpy as np
 import pytest
 import torch
@@ -69,14 +70,25 @@ def test_error_vectors_know_nothing_of_the_star():
 
 
 def test_mask_has_short_runs_and_one_percent():
-    good = noise.draw_mask(500, torch.Generator().manual_seed(0))
-    assert 0.005 < float((~good).float().mean()) < 0.02
+    bad = ~noise.draw_mask(500, torch.Generator().manual_seed(0)).numpy()
+    assert 0.005 < bad.mean() < 0.02
+    edges = np.diff(np.pad(bad, ((0, 0), (1, 1))).astype(int), axis=1)
+    lengths = np.nonzero(edges.ravel() < 0)[0] - np.nonzero(edges.ravel() > 0)[0]
+    assert lengths.min() == 1
+    assert np.mean(lengths > noise.BAD_RUN) < 0.03  # two runs that touch
+
+
+def test_bad_pixels_hold_no_information():
+    s = specnb.simulate(100, 5, snr=50)
+    bad = s.ivar == 0
+    assert abs(np.corrcoef(s.observed[bad], s.flux[bad])[0, 1]) < 0.1
+    assert np.std(s.observed[bad] - s.flux[bad]) > 0.5
 
 
 def test_the_continuum_error_multiplies():
     rng = torch.Generator().manual_seed(0)
     y = stars.draw_labels(3, rng)
-    model = stars.load_emulator()
+    model = stars.load_emulator("cpu")
     flat = y.clone()
     flat[:, 6:] = 0
     ratio = stars.clean(y, model) / stars.clean(flat, model)
@@ -93,11 +105,19 @@ def test_the_continuum_error_multiplies():
         (dict(n=2, seed=0, snr=-3), "snr is"),
         (dict(n=2, seed=0, level=[0.1, 0.2, 0.3]), "level is"),
         (dict(n=2, seed=0, snr=float("nan")), "snr is"),
+        (dict(n=2, seed=0, snr="10"), "snr is '10'; give an array or tensor of real numbers"),
+        (dict(n=2, seed=0, snr=[1, [2, 3]]), "snr is"),
+        (dict(n=True, seed=0), "n is True"),
     ],
 )
 def test_simulate_says_what_is_wrong(arguments, message):
     with pytest.raises(ValueError, match=message):
         specnb.simulate(**arguments)
+
+
+def test_quantities_are_converted():
+    meters = specnb.synthesize(5000, 4, 0, 0, rv=50_000 * u.m / u.s)
+    assert np.array_equal(meters, specnb.synthesize(5000, 4, 0, 0, rv=50))
 
 
 def test_synthesize_shapes_and_kinds():
@@ -111,12 +131,12 @@ def test_synthesize_shapes_and_kinds():
 
 @settings(max_examples=25, deadline=None)
 @given(
-    teff=st.floats(4300, 7000), u=st.floats(0, 1), m_h=st.floats(-2.5, 0.5), alpha_m=st.floats(-0.1, 0.5),
+    teff=st.floats(4300, 7000), share=st.floats(0, 1), m_h=st.floats(-2.5, 0.5), alpha_m=st.floats(-0.1, 0.5),
     rv=st.floats(-1000, 1000), vsini=st.floats(0, 300), resolution=st.floats(500, 9999),
 )  # fmt: skip
-def test_synthesize_is_finite_everywhere_in_the_domain(teff, u, m_h, alpha_m, rv, vsini, resolution):
+def test_synthesize_is_finite_everywhere_in_the_domain(teff, share, m_h, alpha_m, rv, vsini, resolution):
     low = stars.logg_min(teff)
-    flux = specnb.synthesize(teff, low + u * (5 - low), m_h, alpha_m, rv, vsini, resolution)
+    flux = specnb.synthesize(teff, low + share * (5 - low), m_h, alpha_m, rv, vsini, resolution)
     assert np.isfinite(flux).all()
     assert flux.min() > -0.05
     assert flux.max() < 1.05
@@ -131,6 +151,11 @@ def test_synthesize_is_finite_everywhere_in_the_domain(teff, u, m_h, alpha_m, rv
         (dict(vsini=-1.0), "vsini is -1"),
         (dict(resolution=20000.0), "resolution is 20000"),
         (dict(teff=[5000.0, 5100.0], logg=[4.0, 4.0, 4.0]), "arrays of one length"),
+        (dict(teff="hot"), "teff is 'hot'; give an array or tensor of real numbers"),
+        (dict(teff=None), "teff is None"),
+        (dict(teff=[]), r"teff has shape \(0,\)"),
+        (dict(teff=np.full((2, 2), 5000.0)), r"teff has shape \(2, 2\)"),
+        (dict(rv=3 * u.s), "rv has unit s; give km / s"),
     ],
 )
 def test_synthesize_says_what_is_wrong(change, message):
