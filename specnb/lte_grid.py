@@ -87,8 +87,8 @@ def compute(synthesizer, number, labels, folder):
     vmic = microturbulence(labels[1])
     try:
         _, flux, continuum = synthesizer(*labels, vmic)
-        if not (np.isfinite(flux).all() and flux.min() > -1e-3 and flux.max() < 1.5 and np.mean(flux < 0.01) < 0.01):
-            raise ValueError(f"flux from {flux.min():.3g} to {flux.max():.3g}, black in {np.mean(flux < 0.01):.1%}")
+        if not (np.isfinite(flux).all() and flux.min() > -1e-3 and flux.max() < 1.5 and np.mean(flux < 1e-4) < 0.01):
+            raise ValueError(f"flux from {flux.min():.3g} to {flux.max():.3g}, black in {np.mean(flux < 1e-4):.1%}")
     except (ValueError, RuntimeError) as error:
         (folder / f"{number:06d}.skipped").write_text(f"{np.round(labels, 3).tolist()}: {error}\n")
         return
