@@ -18,7 +18,7 @@ def test_loss_is_one_for_a_network_that_says_nothing():
 
 
 def test_training_is_reproducible_and_learns(tmp_path):
-    short = train.Profile({"stem": 32, "channels": (16, 16)}, steps=60, batch_size=8)
+    short = train.Profile({"stem": 32, "channels": (16, 16)}, steps=250, batch_size=8)
 
     def once(log=None):
         torch.manual_seed(0)
