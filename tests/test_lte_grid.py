@@ -263,8 +263,9 @@ def test_shipped_stars_are_recomputed(synthesizer, row):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_bare_segment_is_continuum(synthesizer):
-    """A metal-poor star has segments without a line, which SME refuses: they must come out as 1."""
+def test_a_bare_segment_is_continuum(synthesizer, monkeypatch):
+    """SME refuses a segment without lines, which metal-poor stars can have: it must come out as 1."""
+    monkeypatch.setattr(synthesizer.lines, "keep", lambda *_: np.zeros(len(synthesizer.lines.table), dtype=bool))
     _, flux, continuum = synthesizer(4300.0, 0.8, -2.5, -0.1, 2.2, window=(7005, 7205))
-    assert np.abs(flux - 1).max() < 0.05
+    assert np.abs(flux - 1).mean() < 1e-3
     assert (continuum > 0).all()

@@ -18,16 +18,17 @@ def test_loss_is_one_for_a_network_that_says_nothing():
 
 
 def test_training_is_reproducible_and_learns(tmp_path):
-    short = train.Profile({"stem": 32, "channels": (16, 16)}, steps=250, batch_size=8)
+    short = train.Profile({"stem": 32, "channels": (32, 64)}, steps=80, batch_size=16)
 
     def once(log=None):
         torch.manual_seed(0)
-        return train.fit(denoisers.bounded(*train.prior_moments(64), **short.net), short, seed=3, log=log)
+        return train.fit(denoisers.bounded(*train.prior_moments(512), **short.net), short, seed=3, log=log)
 
     (a, rows), (b, _) = once(tmp_path / "log.csv"), once()
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(p, q)
     assert rows[-1]["loss"] < 0.9 * rows[0]["loss"]
+    assert rows[-1]["loss"] < 0.95  # 1 is a network that says nothing
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == "step,loss,rate,seconds"
 
 
