@@ -124,7 +124,8 @@ def read(path):
     with safe_open(str(path), "pt") as file:
         config = json.loads(file.metadata()["config"])
         tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 (no dict)
-    denoiser = bounded(tensors["mean"], tensors["std"], **config)
+    with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
+        denoiser = bounded(tensors["mean"], tensors["std"], **config)
     denoiser.load_state_dict(tensors)
     return denoiser.eval().requires_grad_(False)
 

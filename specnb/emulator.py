@@ -97,7 +97,8 @@ class Emulator(nn.Module):
 def from_state(state):
     """An :class:`Emulator` from its ``state_dict``."""
     members = sum(name.endswith(".0.bias") for name in state)
-    emulator = Emulator(state["mean"], state["basis"], len(state["nets.0.0.bias"]), members)
+    with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
+        emulator = Emulator(state["mean"], state["basis"], len(state["nets.0.0.bias"]), members)
     emulator.load_state_dict(state)
     return emulator.eval().requires_grad_(False)
 

@@ -113,3 +113,15 @@ def test_one_command_trains_what_ships(tmp_path):
     assert again["training_stars"] == shipped["training_stars"]
     assert again["validation"]["rms"] == pytest.approx(shipped["validation"]["rms"], rel=0.1)
     assert (tmp_path / "emulator.md").exists()
+
+
+def test_loading_models_leaves_the_random_numbers_alone():
+    """Weights of a network that is made after the emulator was loaded must not depend on that."""
+    from specnb import denoisers
+
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    emulator.read(emulator_card.GRID.parent / "emulator.safetensors")
+    denoisers.read(emulator_card.GRID.parent / "bounded.safetensors")
+    assert torch.equal(torch.rand(3), expected)
