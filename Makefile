@@ -47,7 +47,7 @@ test-slow: $(VENV)/.ready-grid
 	@$(BIN)/python -m pytest -m slow --durations 10
 
 bench: $(READY)
-	@$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --benchmark-columns=min,median,ops
+	@$(BIN)/python -m pytest -s benchmarks -o python_files='bench_*.py' --benchmark-columns=min,median,ops
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks

@@ -30,7 +30,7 @@ class Profile:
 
 PROFILES = {
     "smoke": Profile(dict(stem=32, channels=(32, 64)), steps=20, batch_size=16),
-    "quick": Profile(dict(stem=16, channels=(64, 96, 128), kernel=5), steps=1000, batch_size=64),
+    "quick": Profile(dict(stem=16, channels=(64, 96, 128), kernel=5), steps=700, batch_size=64),
     "cpu": Profile({"stem": 16, "channels": (64, 128, 192), "kernel": 5}, steps=6000, batch_size=64),
     "full": Profile(dict(stem=4, channels=(64, 128, 192, 256, 256), kernel=5, blocks=2), steps=20000, batch_size=256),
 }
