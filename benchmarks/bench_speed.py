@@ -4,14 +4,14 @@ import pytest
 import torch
 
 import specnb
-from specnb import denoisers, stars
+from specnb import denoisers, prior, stars
 
 BATCH = 256
 
 
 @pytest.fixture(scope="module")
 def labels():
-    return stars.draw_labels(BATCH, torch.Generator().manual_seed(0))
+    return prior.draw_labels(BATCH, torch.Generator().manual_seed(0))
 
 
 def report(benchmark, n=BATCH):

@@ -23,19 +23,22 @@ from tqdm.auto import tqdm
 
 from specnb.grid import FINE_LOGLAM, FINE_RESOLUTION
 from specnb.linelists import CUT, ISOTOPES, MOLECULES, SOURCES, verify
-from specnb.lte import LOG_STEP, Synthesizer, microturbulence, wavelengths
-from specnb.stars import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
+from specnb.lte import ANGLES, LOG_STEP, Synthesizer, microturbulence, wavelengths
+from specnb.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
 
 GAP, CORNER, COOL = 100_000, 200_000, 300_000
 """First numbers of the stars that fill the octant left out, of the corners, and of the additional cool stars."""
 
 COOL_TEFF = 5100.0
 
-RECIPE = hashlib.sha256(repr((SOURCES, CUT, ISOTOPES, MOLECULES, 2)).encode()).hexdigest()[:12]
+RECIPE = hashlib.sha256(repr((SOURCES, CUT, ISOTOPES, MOLECULES, LOG_STEP, ANGLES, 3)).encode()).hexdigest()[:12]
 """Mark of the recipe in every file, so that spectra of two recipes are never packed together."""
 
-CONTINUUM_STEP = 250
-"""Fine points between two points of the packed continuum."""
+BIN = 4
+"""Points of the synthesis that a star's file keeps as one: 2e-5 in ln λ, five to a native pixel."""
+
+SPARSE = 250
+"""Points (of a star's file, of the fine grid) between two of its continuum."""
 
 
 def sobol(n, seed):
@@ -93,7 +96,11 @@ def compute(synthesizer, number, labels, folder):
         (folder / f"{number:06d}.skipped").write_text(f"{np.round(labels, 3).tolist()}: {error}\n")
         return
     temporary = folder / f"{number:06d}.tmp.npz"
-    star = {"labels": np.array([*labels, vmic]), "flux": pairs(flux).astype("f4"), "continuum": continuum[::500]}
+    star = {
+        "labels": np.array([*labels, vmic]),
+        "flux": bins(flux).astype("f4"),
+        "continuum": bins(continuum)[::SPARSE],
+    }
     np.savez(temporary, recipe=RECIPE, **star)
     os.replace(temporary, folder / f"{number:06d}.npz")
 
@@ -168,26 +175,25 @@ def build(sources, folder, n, workers=1, start=None):
         raise RuntimeError(f"{len(failed)} of {workers} workers ended with {failed}; their messages are above")
 
 
-def pairs(flux):
-    """Mean of neighbouring points of the synthesis: what a star's file keeps."""
-    even = flux[: len(flux) // 2 * 2]
-    return 0.5 * (even[::2] + even[1::2])
+def bins(flux):
+    """Means of ``BIN`` neighbouring points of the synthesis: what a star's file keeps."""
+    return flux[: len(flux) // BIN * BIN].reshape(-1, BIN).mean(1)
 
 
 def vacuum_wavelengths():
-    """Wavelengths of :func:`pairs`, Å in vacuum (Morton 2000)."""
+    """Wavelengths of :func:`bins`, Å in vacuum (Morton 2000)."""
     import astropy.units as u
     from specutils.utils.wcs_utils import air_to_vac
 
-    middle = pairs(np.log(wavelengths()))
+    middle = bins(np.log(wavelengths()))
     return air_to_vac(np.exp(middle) * u.AA, scheme="iteration", method="Morton2000").value
 
 
 def smooth(flux, vacuum):
-    """Flux in pairs → R = 10,000 on the fine grid."""
+    """Flux in bins → R = 10,000 on the fine grid."""
     from scipy.ndimage import gaussian_filter1d
 
-    width = 1 / (FINE_RESOLUTION * np.sqrt(8 * np.log(2))) / (2 * LOG_STEP)
+    width = 1 / (FINE_RESOLUTION * np.sqrt(8 * np.log(2))) / (BIN * LOG_STEP)
     return np.interp(10**FINE_LOGLAM, vacuum, gaussian_filter1d(flux.astype("f8"), width, mode="nearest"))
 
 
@@ -209,8 +215,8 @@ def pack(folder, path, start=None):
         with np.load(file, allow_pickle=False) as raw:
             _same_recipe(raw, file)
             flux = smooth(raw["flux"], vacuum).clip(0, 1.2)  # what 16 bits hold; a line's core may ring below 0
-            coarse = 10 ** FINE_LOGLAM[::CONTINUUM_STEP]
-            continuum = np.interp(coarse, vacuum[::250], raw["continuum"])
+            coarse = 10 ** FINE_LOGLAM[::SPARSE]
+            continuum = np.interp(coarse, vacuum[::SPARSE], raw["continuum"])
             stars[int(file.stem)] = (raw["labels"], np.round(flux / 1.2 * 65535).astype("u2"), continuum)
     if not stars:
         raise ValueError(f"folder {str(folder)!r} holds no stars; run: specnb grid build")
@@ -226,7 +232,7 @@ def pack(folder, path, start=None):
         log10_wave_vac_angstrom=FINE_LOGLAM,
         flux_u16=flux,
         continuum=continuum.astype("f4"),
-        continuum_log10_wave=FINE_LOGLAM[::CONTINUUM_STEP],
+        continuum_log10_wave=FINE_LOGLAM[::SPARSE],
         resolution=FINE_RESOLUTION,
     )
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-r"""The prior over stars, clean spectra on demand, and simulated observations.
+r"""Clean spectra on demand and simulated observations.
 
 Eleven numbers make a star (teff, logg, m_h, alpha_m, rv, vsini and five Legendre coefficients of the continuum
 error); the observation is
@@ -21,26 +21,11 @@ from numpy.typing import ArrayLike
 from specnb import noise, validate
 from specnb.emulator import load_emulator
 from specnb.grid import FINE_RESOLUTION, N_PIXELS
+from specnb.prior import ALPHA_M, CONTINUUM, LABELS, LOGG_MAX, M_H, TEFF, draw_labels, logg_min
 
 RESOLUTION = 1800.0
 """Resolving power of the native spectra."""
 
-LABELS = {
-    "teff": u.K,
-    "logg": u.dex(u.cm / u.s**2),
-    "m_h": u.dex,
-    "alpha_m": u.dex,
-    "rv": u.km / u.s,
-    "vsini": u.km / u.s,
-}
-"""Labels of a star and their units."""
-
-CONTINUUM = [f"c{k}" for k in range(5)]
-"""Names of the continuum coefficients."""
-
-CONTINUUM_SIGMA = 0.02
-TEFF, M_H, ALPHA_M = (4300.0, 7000.0), (-2.5, 0.5), (-0.1, 0.5)
-LOGG_MAX, RV_MAX, VSINI_MAX = 5.0, 300.0, 50.0
 SNR = (5.0, 100.0)
 """Range of the default S/N, log-uniform."""
 
@@ -50,31 +35,6 @@ TRAINING_SNR = (5.0, 2000.0)
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
-def logg_min(teff):
-    """Lower edge of the prior in log g at ``teff`` [K]: 0.8 + (teff − 4300)/1000."""
-    return 0.8 + (teff - TEFF[0]) / 1000
-
-
-def draw_labels(n, generator):
-    """Labels from the prior, (n, 11) float32 on the generator's device: ``LABELS``, then ``CONTINUUM``."""
-    x = torch.rand(n, 6, generator=generator, device=generator.device, dtype=torch.float64)
-    # uniform inside the domain, whose width in log g varies with teff: invert the trapezoid's distribution
-    a, b = LOGG_MAX - logg_min(TEFF[0]), LOGG_MAX - logg_min(TEFF[1])
-    share = (a - torch.sqrt(a**2 - x[:, 0] * (a**2 - b**2))) / (a - b)
-    teff = TEFF[0] + (TEFF[1] - TEFF[0]) * share
-    low = logg_min(teff)
-    columns = [
-        teff,
-        low + (LOGG_MAX - low) * x[:, 1],
-        M_H[0] + (M_H[1] - M_H[0]) * x[:, 2],
-        ALPHA_M[0] + (ALPHA_M[1] - ALPHA_M[0]) * x[:, 3],
-        RV_MAX * (2 * x[:, 4] - 1),
-        VSINI_MAX * x[:, 5],
-    ]
-    c = CONTINUUM_SIGMA * torch.randn(n, 5, generator=generator, device=generator.device, dtype=torch.float64)
-    return torch.cat([torch.stack(columns, 1), c], 1).float()
-
-
 @lru_cache(maxsize=4)
 def legendre(device="cpu"):
     """P_0…P_4 over the native grid, shape (5, 3136)."""
@@ -82,11 +42,15 @@ def legendre(device="cpu"):
     return torch.tensor(np.polynomial.legendre.legvander(x, 4).T, dtype=torch.float32, device=device)
 
 
+def normalised(labels, emulator, resolution=RESOLUTION):
+    """Spectra without continuum error: (n, 6 or more) labels → (n, 3136), differentiable."""
+    r = torch.full_like(labels[:, 0], resolution)
+    return emulator(labels[:, :4], labels[:, 4], labels[:, 5], r)
+
+
 def clean(labels, emulator, resolution=RESOLUTION):
     """Clean spectra of the 11 labels: (n, 11) → (n, 3136), differentiable."""
-    r = torch.full_like(labels[:, 0], resolution)
-    flux = emulator(labels[:, :4], labels[:, 4], labels[:, 5], r)
-    return flux * (1 + labels[:, 6:] @ legendre(str(labels.device)))
+    return normalised(labels, emulator, resolution) * (1 + labels[:, 6:] @ legendre(str(labels.device)))
 
 
 def generator(split, seed, step=0, device="cpu"):

@@ -38,7 +38,7 @@ def test_left_out_stars_fill_the_label_space():
 
 
 def test_emulator_stays_physical_to_the_corners():
-    from specnb.stars import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
+    from specnb.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
 
     for teff in TEFF:
         for logg in (logg_min(teff), LOGG_MAX):

@@ -80,7 +80,7 @@ def test_no_file_is_too_large():
 def test_imports_run_one_way():
     """A module imports only from those before it; `specnb run` and the commands come last."""
     order = [
-        "grid", "validate", "gridfiles", "operators", "emulator", "noise", "stars", "results", "metrics", "nets",
+        "grid", "validate", "gridfiles", "operators", "emulator", "prior", "noise", "stars", "results", "metrics", "nets",
         "denoisers", "train", "emulator_card", "denoiser_card", "linelists", "lte", "lte_grid", "plotting", "run",
         "cli",
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 import specnb
-from specnb import noise, stars
+from specnb import noise, prior, stars
 
 
 def test_same_seed_same_stars():
@@ -30,8 +30,8 @@ def test_the_stream_resumes_anywhere():
 
 
 def test_labels_are_uniform_in_the_domain():
-    y = stars.draw_labels(20_000, torch.Generator().manual_seed(0)).double().numpy()
-    low = stars.logg_min(y[:, 0])
+    y = prior.draw_labels(20_000, torch.Generator().manual_seed(0)).double().numpy()
+    low = prior.logg_min(y[:, 0])
     assert (y[:, 1] >= low - 1e-5).all()
     assert (y[:, 1] <= 5).all()
     assert kstest((y[:, 1] - low) / (5 - low), "uniform").pvalue > 1e-3
@@ -87,7 +87,7 @@ def test_bad_pixels_hold_no_information():
 
 def test_the_continuum_error_multiplies():
     rng = torch.Generator().manual_seed(0)
-    y = stars.draw_labels(3, rng)
+    y = prior.draw_labels(3, rng)
     model = stars.load_emulator("cpu")
     flat = y.clone()
     flat[:, 6:] = 0
@@ -135,7 +135,7 @@ def test_synthesize_shapes_and_kinds():
     rv=st.floats(-1000, 1000), vsini=st.floats(0, 300), resolution=st.floats(500, 9999),
 )  # fmt: skip
 def test_synthesize_is_finite_everywhere_in_the_domain(teff, share, m_h, alpha_m, rv, vsini, resolution):
-    low = stars.logg_min(teff)
+    low = prior.logg_min(teff)
     flux = specnb.synthesize(teff, low + share * (5 - low), m_h, alpha_m, rv, vsini, resolution)
     assert np.isfinite(flux).all()
     assert flux.min() > -0.05

@@ -1,0 +1,189 @@
+r"""Labels by least squares through the emulator: what users of The Payne do (Ting et al. 2019), and a posterior's start.
+
+In the normal coordinates z of :mod:`specnb.prior`, with the continuum solved for at every step (variable projection,
+Golub & Pereyra 1973), Levenberg-Marquardt steps on
+
+.. math:: \sum w\,\big(y - (1 + \hat c(z) B)\, F(z)\big)^2 + \hat c^T P \hat c + p\, z^T z ,
+
+with p = 1 for the most probable labels and p = 0 for the most likely ones. A search over template spectra finds the
+start: radial velocities far apart can be modes of their own.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from specnb import prior
+from specnb.continuum import Continuum
+from specnb.emulator import load_emulator
+from specnb.prior import CONTINUUM_SIGMA
+from specnb.stars import RESOLUTION, legendre, normalised
+
+TEMPLATES = 512
+RV_STEP = 60.0
+Z_MAX = 6.0
+"""Beyond, probabilities are those of the edge."""
+
+LIKELIEST = 1e-4
+"""What stands for p = 0: keeps labels that the spectrum says nothing about from running away."""
+
+
+@lru_cache(maxsize=2)
+def prior_continuum(device="cpu"):
+    """The continuum of the prior: five Legendre polynomials, coefficients N(0, 0.02)."""
+    return Continuum(legendre(device), torch.full((5,), CONTINUUM_SIGMA**-2, device=device))
+
+
+@dataclass
+class World:
+    """What turns z into a spectrum: emulator, resolving power, continuum."""
+
+    emulator: torch.nn.Module
+    continuum: Continuum
+    resolution: float = RESOLUTION
+
+    def spectrum(self, z):
+        """F(z), (n, 6) float64 → (n, 3136) float32."""
+        return normalised(prior.from_normal(z).float(), self.emulator, self.resolution)
+
+    def derivative(self, z, step=0.02):
+        """F and ∂F/∂z by central differences, shapes (n, 3136) and (n, 6, 3136)."""
+        offsets = step * torch.eye(6, dtype=z.dtype, device=z.device)
+        around = torch.cat([z[:, None], z[:, None] + offsets, z[:, None] - offsets], 1).clamp(-Z_MAX, Z_MAX)
+        flux = self.spectrum(around.flatten(0, 1)).unflatten(0, (-1, 13))
+        return flux[:, 0], (flux[:, 1:7] - flux[:, 7:]) / (2 * step)
+
+
+def default_world(device="cpu"):
+    """The emulator that ships, R = 1800, the prior's continuum."""
+    return World(load_emulator(device), prior_continuum(device))
+
+
+@lru_cache(maxsize=2)
+def _templates(world_key, device):
+    emulator, resolution = world_key
+    unit = torch.quasirandom.SobolEngine(4, scramble=True, seed=5).draw(TEMPLATES).to(device, torch.float64)
+    middle = torch.full_like(unit[:, :2], 0.5)
+    labels = prior.quantiles(torch.cat([unit, middle], 1))
+    rv = torch.arange(-prior.RV_MAX, prior.RV_MAX + 1, RV_STEP, dtype=torch.float64, device=device)
+    labels = labels.repeat(len(rv), 1)
+    labels[:, 4] = rv.repeat_interleave(TEMPLATES)
+    with torch.no_grad():
+        flux = torch.cat([normalised(part.float(), emulator, resolution) for part in labels.split(512)])
+    return labels, flux
+
+
+def search(world, flux, ivar, modes=3):
+    """Starting points from templates: the best one, then the best ones at other radial velocities.
+
+    Parameters
+    ----------
+    world : World
+    flux, ivar : torch.Tensor
+        Shape (n, 3136).
+    modes : int
+        Starting points per star, more than 120 km/s apart.
+
+    Returns
+    -------
+    torch.Tensor
+        z, shape (n, modes, 6), float64.
+    """
+    labels, spectra = _templates((world.emulator, world.resolution), str(flux.device))
+    chi2 = ivar @ spectra.square().T - 2 * (ivar * flux) @ spectra.T
+    starts = []
+    for _ in range(modes):
+        best = chi2.argmin(1)
+        starts.append(labels[best])
+        near = (labels[:, 4] - labels[best, 4][:, None]).abs() <= 120.0
+        chi2 = chi2.masked_fill(near, torch.inf)
+    return prior.to_normal(torch.stack(starts, 1))
+
+
+@dataclass
+class Optimum:
+    """Where :func:`solve` ended: z (n, 6), objective (n,), curvature (n, 6, 6) of half the objective; float64."""
+
+    z: torch.Tensor
+    objective: torch.Tensor
+    curvature: torch.Tensor
+
+
+def _objective(world, z, flux, ivar, weight):
+    spectrum = world.spectrum(z)
+    c, root, chi2 = world.continuum.best(spectrum, flux, ivar)
+    return c, root, chi2 + weight * z.square().sum(1)
+
+
+def _normal_equations(world, z, flux, ivar, weight):
+    """Curvature and gradient of half the objective in z, the continuum projected out (Gauss-Newton)."""
+    spectrum, slope = world.derivative(z)
+    c, root, _ = world.continuum.best(spectrum, flux, ivar)
+    shape = world.continuum(c)
+    rows = slope * (shape * ivar.sqrt())[:, None]
+    columns = (spectrum * ivar.sqrt())[:, None] * world.continuum.basis
+    residual = (flux - shape * spectrum) * ivar.sqrt()
+    cross = (rows @ columns.mT).double()
+    curvature = (rows @ rows.mT).double() - cross @ torch.cholesky_solve(cross.mT, root)
+    gradient = (rows @ residual[..., None])[..., 0].double() - weight * z
+    return curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device), gradient
+
+
+@torch.no_grad()
+def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
+    """Minimise from a start by Levenberg-Marquardt.
+
+    Parameters
+    ----------
+    world : World
+    flux, ivar : torch.Tensor
+        Shape (n, 3136).
+    z : torch.Tensor
+        Start, shape (n, 6), float64.
+    weight : float
+        p, the weight of the prior.
+    iterations : int
+    tolerance : float
+        Stop when no star's objective falls by more.
+
+    Returns
+    -------
+    Optimum
+    """
+    z = z.clamp(-3, 3).clone()
+    damping = torch.full_like(z[:, 0], 1e-2)
+    value = _objective(world, z, flux, ivar, weight)[2]
+    active = torch.arange(len(z), device=z.device)
+    for _ in range(iterations):
+        f, w = flux[active], ivar[active]
+        curvature, gradient = _normal_equations(world, z[active], f, w, weight)
+        scale = curvature.diagonal(dim1=1, dim2=2) + 1
+        damped = curvature + torch.diag_embed(damping[active, None] * scale)
+        step = torch.linalg.solve(damped, gradient[..., None])[..., 0].clamp(-1, 1)
+        trial = (z[active] + step).clamp(-Z_MAX, Z_MAX)
+        new = _objective(world, trial, f, w, weight)[2]
+        better = new < value[active]
+        gain = torch.where(better, value[active] - new, 0.0)
+        z[active] = torch.where(better[:, None], trial, z[active])
+        value[active] = torch.where(better, new, value[active])
+        damping[active] *= torch.where(better, 0.2, 8.0)
+        moving = (gain > tolerance) | (~better & (damping[active] < 1e4))
+        active = active[moving]
+        if not len(active):
+            break
+    curvature, _ = _normal_equations(world, z, flux, ivar, weight)
+    return Optimum(z, value, curvature)
+
+
+@torch.no_grad()
+def best(world, flux, ivar, weight=1.0, modes=3):
+    """The best of several starts, and all of them: :class:`Optimum` of n stars, and of (modes × n) stars."""
+    starts = search(world, flux, ivar, modes)
+    every = [solve(world, flux, ivar, starts[:, k], weight) for k in range(modes)]
+    choice = torch.stack([o.objective for o in every]).argmin(0)
+    row = torch.arange(len(flux), device=flux.device)
+    chosen = Optimum(
+        *(torch.stack([getattr(o, k) for o in every])[choice, row] for k in ("z", "objective", "curvature"))
+    )
+    return chosen, every
