@@ -1,12 +1,12 @@
-r"""Labels by least squares through the emulator: what users of The Payne do (Ting et al. 2019), and a posterior's start.
+r"""Labels by least squares through the emulator, as users of The Payne fit them (Ting et al. 2019, ApJ 879, 69).
 
 In the normal coordinates z of :mod:`specnb.prior`, with the continuum solved for at every step (variable projection,
 Golub & Pereyra 1973), Levenberg-Marquardt steps on
 
 .. math:: \sum w\,\big(y - (1 + \hat c(z) B)\, F(z)\big)^2 + \hat c^T P \hat c + p\, z^T z ,
 
-with p = 1 for the most probable labels and p = 0 for the most likely ones. A search over template spectra finds the
-start: radial velocities far apart can be modes of their own.
+with p = 1 for the most probable labels, where an exact posterior starts, and p = 0 for the most likely ones. A search
+over template spectra finds the start: radial velocities far apart can be modes of their own.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,9 @@ from specnb.stars import RESOLUTION, legendre, normalised
 
 TEMPLATES = 512
 RV_STEP = 60.0
+ROWS = 64
+"""Spectra that are computed together."""
+
 Z_MAX = 6.0
 """Beyond, probabilities are those of the edge."""
 
@@ -35,17 +38,22 @@ def prior_continuum(device="cpu"):
     return Continuum(legendre(device), torch.full((5,), CONTINUUM_SIGMA**-2, device=device))
 
 
-@dataclass
+@dataclass(eq=False)
 class World:
-    """What turns z into a spectrum: emulator, resolving power, continuum."""
+    """What turns labels into a spectrum: emulator, resolving power, continuum."""
 
     emulator: torch.nn.Module
     continuum: Continuum
     resolution: float = RESOLUTION
 
+    def emulated(self, labels):
+        """F of labels (n, 6) float32 → (n, 3136); in small parts, which stay in a processor's cache."""
+        with torch.no_grad():
+            return torch.cat([normalised(rows, self.emulator, self.resolution) for rows in labels.split(ROWS)])
+
     def spectrum(self, z):
         """F(z), (n, 6) float64 → (n, 3136) float32."""
-        return normalised(prior.from_normal(z).float(), self.emulator, self.resolution)
+        return self.emulated(prior.from_normal(z).float())
 
     def derivative(self, z, step=0.02):
         """F and ∂F/∂z by central differences, shapes (n, 3136) and (n, 6, 3136)."""
@@ -55,23 +63,22 @@ class World:
         return flux[:, 0], (flux[:, 1:7] - flux[:, 7:]) / (2 * step)
 
 
+@lru_cache(maxsize=2)
 def default_world(device="cpu"):
     """The emulator that ships, R = 1800, the prior's continuum."""
     return World(load_emulator(device), prior_continuum(device))
 
 
 @lru_cache(maxsize=2)
-def _templates(world_key, device):
-    emulator, resolution = world_key
+def _templates(world, device):
+    """Labels (m, 6) and spectra (m, 3136) of ``TEMPLATES`` stars at every radial velocity."""
     unit = torch.quasirandom.SobolEngine(4, scramble=True, seed=5).draw(TEMPLATES).to(device, torch.float64)
     middle = torch.full_like(unit[:, :2], 0.5)
     labels = prior.quantiles(torch.cat([unit, middle], 1))
     rv = torch.arange(-prior.RV_MAX, prior.RV_MAX + 1, RV_STEP, dtype=torch.float64, device=device)
     labels = labels.repeat(len(rv), 1)
     labels[:, 4] = rv.repeat_interleave(TEMPLATES)
-    with torch.no_grad():
-        flux = torch.cat([normalised(part.float(), emulator, resolution) for part in labels.split(512)])
-    return labels, flux
+    return labels, world.emulated(labels.float())
 
 
 def search(world, flux, ivar, modes=3):
@@ -90,7 +97,7 @@ def search(world, flux, ivar, modes=3):
     torch.Tensor
         z, shape (n, modes, 6), float64.
     """
-    labels, spectra = _templates((world.emulator, world.resolution), str(flux.device))
+    labels, spectra = _templates(world, str(flux.device))
     chi2 = ivar @ spectra.square().T - 2 * (ivar * flux) @ spectra.T
     starts = []
     for _ in range(modes):

@@ -1,0 +1,214 @@
+r"""How real the emulator is: against stars of a survey, and a model error that real spectra need.
+
+Each star's spectrum is fitted with free labels and a smooth continuum (cubic B-splines, a knot every 150 pixels). What
+is left, :math:`r = y/C - F`, shifted to rest, is noise and the model's own error. On one half of the stars, pixel by
+pixel,
+
+.. math:: \sigma_{model}^2 = \big(1.4826\ \mathrm{median}\,|r|\big)^2 - \mathrm{median}\,\sigma_{noise}^2 ,
+
+and the other half shows whether :math:`r/\sqrt{\sigma_{noise}^2 + \sigma_{model}^2}` is a unit normal. Halves are drawn
+by the star's name, so that two visits of a star are never on both sides.
+"""
+
+import hashlib
+import io
+import warnings
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+from astropy.table import Table
+from scipy.interpolate import BSpline
+from scipy.ndimage import median_filter, uniform_filter1d
+
+from specnb import fit, gridfiles, prior, results, surveys
+from specnb.continuum import Continuum
+from specnb.emulator import load_emulator
+from specnb.emulator_card import REGIONS
+from specnb.grid import N_PIXELS, PIXEL_VELOCITY, SPEED_OF_LIGHT, WAVE
+from specnb.operators import to_fourier, to_native
+
+KNOT_EVERY = 150
+SNR_MIN = 50.0
+RESOLUTIONS = (1600.0, 1700.0, 1800.0, 1900.0, 2000.0, 2200.0)
+SMOOTH = 5
+"""Pixels over which σ_model is averaged: the width of a resolution element and of the scatter in radial velocity."""
+
+TYPES = {
+    "F dwarfs": lambda t: (t["teff"] >= 6000) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "G dwarfs": lambda t: (t["teff"] < 6000) & (t["teff"] >= 5300) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "K dwarfs": lambda t: (t["teff"] < 5300) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "giants": lambda t: (t["logg"] <= 3.5) & (t["feh"] > -1),
+    "metal-poor": lambda t: t["feh"] <= -1,
+}
+
+
+def splines():
+    """A smooth continuum for spectra whose continuum is not known: cubic B-splines of (nearly) free coefficients."""
+    inner = np.linspace(0, N_PIXELS - 1, round(N_PIXELS / KNOT_EVERY) + 1)
+    knots = np.r_[[inner[0]] * 3, inner, [inner[-1]] * 3]
+    basis = BSpline.design_matrix(np.arange(N_PIXELS), knots, 3).toarray().T
+    return Continuum(torch.tensor(basis, dtype=torch.float32), torch.full((len(basis),), 1e-2))
+
+
+def load(folder):
+    """Stars inside the emulator's domain with a median S/N of ``SNR_MIN``: table with flux (about 1) and ivar."""
+    table = Table.read(Path(folder) / "labels.csv", format="csv")
+    inside = (table["teff"] > prior.TEFF[0]) & (table["teff"] < prior.TEFF[1]) & (table["logg"] < prior.LOGG_MAX)
+    inside &= (table["logg"] > prior.logg_min(table["teff"])) & (table["feh"] > prior.M_H[0])
+    table = table[inside & (table["feh"] < prior.M_H[1])]
+    rows = []
+    for name in table["file"]:
+        flux, ivar, _ = surveys.lamost(Path(folder) / name)
+        level = median_filter(np.where(ivar > 0, flux, np.median(flux[ivar > 0])), 301, mode="nearest")
+        level = np.maximum(level, 0.05 * np.median(level))
+        rows.append((flux / level, np.where(surveys.telluric(), 0, ivar * level**2)))
+    table["flux"], table["ivar"] = (np.array(c, "f4") for c in zip(*rows, strict=True))
+    snr = [np.median(np.sqrt(w[w > 0])) if (w > 0).mean() > 0.5 else 0.0 for w in table["ivar"]]
+    table["snr"] = snr
+    table["judge"] = [hashlib.sha256(str(d).encode()).digest()[0] % 2 == 1 for d in table["desig"]]
+    return table[table["snr"] > SNR_MIN]
+
+
+def fitted(world, stars, model_error=None):
+    """Fit every star from its survey labels; labels (n, 6), residuals and noise in normalised flux, ivar used."""
+    flux, ivar = (torch.tensor(np.asarray(stars[k])) for k in ("flux", "ivar"))
+    start = np.stack([stars["teff"], stars["logg"], stars["feh"], 0 * stars["feh"] + 0.1], 1)
+    rv = np.clip(stars["z"] * SPEED_OF_LIGHT, -290, 290)
+    z = prior.to_normal(torch.tensor(np.c_[start, rv, 10 + 0 * rv], dtype=torch.float64))
+    if model_error is not None:
+        ivar = ivar / (1 + ivar * torch.tensor(observed_frame(model_error, np.asarray(rv)) ** 2, dtype=torch.float32))
+    optimum = fit.solve(world, flux, ivar, z, fit.LIKELIEST)
+    spectrum = world.spectrum(optimum.z)
+    shape = world.continuum(world.continuum.best(spectrum, flux, ivar)[0])
+    residual = torch.where(ivar > 0, flux / shape - spectrum, torch.nan)
+    noise = torch.where(ivar > 0, torch.tensor(np.asarray(stars["ivar"])).rsqrt() / shape, torch.nan)
+    return prior.from_normal(optimum.z).numpy(), residual.numpy(), noise.numpy()
+
+
+def observed_frame(rest, rv):
+    """Rest-frame curves (n or 1, 3136) as seen at radial velocities ``rv`` (n,) km/s; the ends are held."""
+    pixel, shift = np.arange(N_PIXELS), np.log1p(np.asarray(rv) / SPEED_OF_LIGHT) * SPEED_OF_LIGHT / PIXEL_VELOCITY
+    rest = np.broadcast_to(rest, (len(shift), N_PIXELS))
+    return np.stack([np.interp(pixel - s, pixel, row) for s, row in zip(shift, rest, strict=True)])
+
+
+def model_error_of(residual, noise):
+    """σ_model of every pixel, (3136,), from rest-frame residuals and noise (n, 3136); NaN = no data.
+
+    Where fewer than five stars have data the median of the rest stands in.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # pixels without data
+        scatter = 1.4826 * np.nanmedian(np.abs(residual), 0)
+        variance = scatter**2 - np.nanmedian(noise**2, 0)
+    variance[np.isfinite(residual).sum(0) < 5] = np.nan
+    variance = np.where(np.isfinite(variance), variance, np.nanmedian(variance)).clip(0)
+    return np.sqrt(uniform_filter1d(variance, SMOOTH, mode="nearest"))
+
+
+def _summary(residual, noise, model_error):
+    """Per wavelength region: robust scatter, correlation-free shares of |r|/σ below 1 and 2, and the median bias."""
+    out = {}
+    for low, high in REGIONS:
+        inside = (low <= WAVE) & (high > WAVE)
+        r, n = residual[:, inside], noise[:, inside]
+        good = np.isfinite(r)
+        t = {name: np.abs(r / np.sqrt(n**2 + m[inside] ** 2))[good] for name, m in
+             (("without", np.zeros(N_PIXELS)), ("with", model_error))}  # fmt: skip
+        out[f"{low}-{high}"] = {
+            "scatter": float(1.4826 * np.median(np.abs(r[good]))),
+            "noise": float(np.median(n[good])),
+            "bias": float(np.median(r[good])),
+            **{f"{name}_model_error": {"within_1": float((v < 1).mean()), "within_2": float((v < 2).mean())}
+               for name, v in t.items()},
+        }  # fmt: skip
+    return out
+
+
+def worst_lines(stack, n=12, apart=8):
+    """Wavelengths (Å) and values where a stacked residual is furthest from 0, ``apart`` pixels from each other."""
+    left, found = np.abs(np.nan_to_num(stack)), []
+    for _ in range(n):
+        i = int(left.argmax())
+        found.append([round(float(WAVE[i]), 1), round(float(stack[i]), 4)])
+        left[max(0, i - apart) : i + apart + 1] = 0
+    return found
+
+
+def bosz(folder):
+    """Emulator minus the BOSZ models in ``folder`` at R = 1800, per wavelength region: bias and RMS."""
+    grid, emulator = gridfiles.read(folder), load_emulator("cpu")
+    zero, r = torch.zeros(len(grid.labels)), torch.full((len(grid.labels),), 1800.0)
+    ours = emulator(torch.tensor(grid.labels, dtype=torch.float32), zero, zero, r) - 1
+    theirs = to_native(to_fourier(torch.tensor(grid.flux) - 1), zero, zero, r, torch.tensor(grid.resolution))
+    delta = (ours - theirs).numpy()
+    inside = {f"{a}-{b}": (a <= WAVE) & (b > WAVE) for a, b in REGIONS}
+    return {k: {"bias": float(delta[:, i].mean()), "rms": float(delta[:, i].std())} for k, i in inside.items()}, delta
+
+
+def compare(folder, output, bosz_folder=None):
+    """Everything above, into ``output``: realstars.npz (curves) and realstars.json (numbers); returns the numbers.
+
+    Parameters
+    ----------
+    folder : path
+        LAMOST spectra and ``labels.csv`` with file, desig, z, teff, logg, feh.
+    output : path
+    bosz_folder : path, optional
+        BOSZ models in the layout of :func:`specnb.gridfiles.read`.
+    """
+    start, made = monotonic(), results.provenance("cpu", 0)
+    stars, emulator, continuum = load(folder), load_emulator("cpu"), splines()
+    by_resolution = {}
+    for resolution in RESOLUTIONS:
+        _, residual, noise = fitted(fit.World(emulator, continuum, resolution), stars)
+        by_resolution[resolution] = float(np.nanmedian(np.abs(residual)))
+    resolution = min(by_resolution, key=by_resolution.get)
+    world = fit.World(emulator, continuum, resolution)
+    judge, model_error = np.asarray(stars["judge"]), None
+    for _ in range(3):  # labels fitted with the error that they help to find
+        labels, residual, noise = fitted(world, stars, model_error)
+        residual, noise = (observed_frame(x, -labels[:, 4]) for x in (residual, noise))
+        model_error = model_error_of(residual[~judge], noise[~judge])
+    stacks = {name: np.asarray(choose(stars)) for name, choose in TYPES.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        curves = {name: np.nanmedian(residual[which], 0) for name, which in stacks.items()}
+    survey = np.stack([stars["teff"], stars["logg"], stars["feh"]], 1)
+    difference = labels[:, :3] - survey
+    numbers = {
+        "stars": {"calibrating": int((~judge).sum()), "judging": int(judge.sum()), "snr_min": SNR_MIN},
+        "by_type": {name: int(which.sum()) for name, which in stacks.items()},
+        "resolution": {"best": resolution, "median_abs_residual": by_resolution},
+        "judging_half": _summary(residual[judge], noise[judge], model_error),
+        "model_error_median": float(np.median(model_error)),
+        "labels_minus_survey": {
+            name: {"bias": float(np.median(d)), "scatter": float(1.4826 * np.median(np.abs(d - np.median(d))))}
+            for name, d in zip(("teff", "logg", "m_h"), difference[judge].T, strict=True)
+        },
+        "worst_lines": {name: worst_lines(curve) for name, curve in curves.items()},
+    }
+    arrays = {"model_error": model_error, **{f"stack {k}": v for k, v in curves.items()}}
+    if bosz_folder is not None:
+        numbers["bosz"], arrays["bosz"] = bosz(bosz_folder)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{k: np.asarray(v, "f4") for k, v in arrays.items()})
+    output = Path(output)
+    results.write_bytes(output / "realstars.npz", buffer.getvalue())
+    return results.read(results.write(output / "realstars.json", numbers, made, monotonic() - start))
+
+
+@lru_cache(maxsize=1)
+def curves():
+    """The curves that ship: a dict of arrays (3136,), ``model_error`` first; rest frame, normalised flux."""
+    with np.load(files("specnb") / "assets" / "realstars.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def model_error(rv=0.0):
+    """σ_model in the observed frame at radial velocities ``rv`` (n,) km/s: what to add in quadrature, (n, 3136)."""
+    return observed_frame(curves()["model_error"], np.atleast_1d(rv))
