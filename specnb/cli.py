@@ -71,6 +71,7 @@ def emulator_train(
     medium: Annotated[str | None, typer.Option(help="air or vacuum, where the file does not say")] = None,
     resolution: Annotated[float | None, typer.Option(help="resolving power, where the file does not say")] = None,
     output: Annotated[Path, typer.Option("-o", help="folder for weights and model card")] = Path("."),
+    curve: Annotated[bool, typer.Option("--curve", help="add a learning curve")] = False,
     seed: int = 0,
 ):
     """Train the emulator on a grid of spectra and write weights, numbers and model card."""
@@ -78,10 +79,28 @@ def emulator_train(
 
     said = {"labels": labels, "medium": medium, "resolution": resolution}
     try:
-        card = emulator_card.train(grid or emulator_card.GRID, output, seed, **said)
+        card = emulator_card.train(grid or emulator_card.GRID, output, seed, curve, **said)
     except (ValueError, OSError) as error:
         _fail(error)
     typer.echo(card.read_text())
+
+
+@emulator.command("compare")
+def emulator_compare(
+    folder: Annotated[Path, typer.Argument(help="LAMOST spectra and labels.csv (file, desig, z, teff, logg, feh)")],
+    bosz: Annotated[Path | None, typer.Option(help="folder of BOSZ models")] = None,
+    output: Annotated[Path, typer.Option("-o", help="folder for realstars.npz and realstars.json")] = Path("."),
+):
+    """Compare the emulator with real stars: residuals by type and the model error that real spectra need."""
+    from specnb import realstars
+
+    try:
+        numbers = realstars.compare(folder, output, bosz)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    for region, score in numbers["judging_half"].items():
+        shares = {k: score[f"{k}_model_error"]["within_1"] for k in ("without", "with")}
+        typer.echo(f"{region} Å: {shares['without']:.0%} within 1 sigma without, {shares['with']:.0%} with model error")
 
 
 @app.command()
@@ -128,6 +147,23 @@ def grid_build(
         lte_grid.build(sources, folder, stars, workers, start)
     except (ValueError, RuntimeError, OSError) as error:
         _fail(error)
+
+
+@grid.command("check")
+def grid_check(
+    sources: Annotated[Path, typer.Argument(help="line lists, from `specnb grid sources`")],
+    output: Annotated[Path, typer.Option("-o", help="folder for lte_check.json")] = Path("."),
+):
+    """What the recipe leaves out: more points, more angles and all lines, in five windows of four stars."""
+    from specnb import lte_check
+
+    try:
+        numbers = lte_check.check(sources, output)
+    except (ValueError, OSError) as error:
+        _fail(error)
+    for name, stars in numbers["variants"].items():
+        worst = max(w["rms"] for windows in stars.values() for w in windows.values())
+        typer.echo(f"{name}: {worst:.1e} RMS in the worst window")
 
 
 @grid.command("pack")

@@ -15,10 +15,8 @@ import json
 from functools import lru_cache
 from importlib.resources import files
 
-import numpy as np
 import safetensors.torch
 import torch
-from numpy.typing import ArrayLike
 from safetensors import safe_open
 from torch import nn
 
@@ -142,48 +140,18 @@ def in_batches(function, *tensors, size=256):
 
 
 @torch.no_grad()
-def apply(denoiser, flux, ivar, steps=1):
-    """Denoise with a model in hand; arguments and result as :func:`denoise`, ``steps`` as :func:`sample_bounded`."""
-    flux, ivar, restore = validate.spectra(flux, ivar)
+def run(denoiser, flux, ivar, steps=1):
+    """Denoise checked tensors (n, 3136) as :func:`specnb.validate.spectra` returns them; ``steps`` as above."""
     device = denoiser.mean.device
 
     def one(f, w):
         u = torch.where(w > 0, f, denoiser.mean)  # a masked pixel says nothing, whatever it holds
         return sample_bounded(denoiser, u, noise_map(w), steps)
 
-    return restore(in_batches(one, flux.to(device), ivar.to(device)).to(flux.device))
+    return in_batches(one, flux.to(device), ivar.to(device)).to(flux.device)
 
 
-METHODS = {"bounded": lambda flux, ivar, device: apply(load("bounded", device), flux, ivar)}
-
-
-def denoise(
-    flux: ArrayLike | torch.Tensor, ivar: ArrayLike | torch.Tensor, method: str = "bounded"
-) -> np.ndarray | torch.Tensor:
-    """Denoise spectra on the native grid.
-
-    Parameters
-    ----------
-    flux, ivar : array or torch.Tensor
-        Normalised flux and its inverse variance (0 = bad pixel), shape (3136,) or (n, 3136).
-    method : str
-        ``"bounded"``: the posterior mean in one pass, by the network that ships with the package; trained at
-        R = 1800, S/N of 5 and more, LAMOST-like error vectors and about 1 % of bad pixels in short runs.
-
-    Returns
-    -------
-    numpy.ndarray or torch.Tensor
-        Clean flux, float32, the kind and shape of ``flux``. Bad pixels are filled in.
-
-    Raises
-    ------
-    ValueError
-        See :func:`specnb.validate.spectra`; and if ``method`` is unknown.
-
-    Notes
-    -----
-    Preconditioning after Karras et al. 2022 (arXiv:2206.00364), here per pixel; see :class:`Denoiser`.
-    """
-    if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(f"method is {method!r}; choose one of {sorted(METHODS)}")
-    return METHODS[method](flux, ivar, str(getattr(flux, "device", "cpu")))
+def apply(denoiser, flux, ivar, steps=1):
+    """Denoise with a model in hand; arguments and result as :func:`specnb.denoise`."""
+    flux, ivar, restore = validate.spectra(flux, ivar)
+    return restore(run(denoiser, flux, ivar, steps))

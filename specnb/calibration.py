@@ -1,0 +1,36 @@
+r"""Is a posterior what it says? Simulation-based calibration (Talts et al. 2018, arXiv:1804.06788).
+
+If :math:`\theta^\ast` is drawn from the prior, y from the likelihood and :math:`\theta_1 \dots \theta_L` from the
+posterior, the rank of :math:`\theta^\ast` among them is uniform on :math:`0 \dots L`.
+"""
+
+import numpy as np
+from scipy.stats import chisquare
+
+
+def ranks(draws, truth, keep=63):
+    """Rank of the truth among ``keep`` evenly spaced draws.
+
+    Parameters
+    ----------
+    draws : numpy.ndarray
+        Shape (n, m); spacing them makes a chain's draws nearly independent.
+    truth : numpy.ndarray
+        Shape (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        Integers from 0 to ``keep``, shape (n,).
+    """
+    draws = np.asarray(draws)
+    if draws.shape[1] < keep:
+        raise ValueError(f"draws has {draws.shape[1]} draws a star; ranks need at least {keep}")
+    chosen = draws[:, np.linspace(0, draws.shape[1] - 1, keep).round().astype(int)]
+    return (chosen < np.asarray(truth)[:, None]).sum(1)
+
+
+def uniformity(rank, keep=63, bins=16):
+    """p value of a χ² test that ranks are uniform on 0…keep, in ``bins`` equal bins."""
+    counts = np.bincount(np.asarray(rank) * bins // (keep + 1), minlength=bins)
+    return float(chisquare(counts).pvalue)

@@ -1,0 +1,98 @@
+"""How far every method is from the exact posterior mean: ρ and improvement by S/N, with the oracle's own checks."""
+
+import warnings
+from time import monotonic
+
+import numpy as np
+
+from specnb import bounds, calibration, metrics
+from specnb.exact import UnreliablePosterior, oracle
+from specnb.methods import denoise
+from specnb.stars import simulate
+
+
+def labels_of(stars):
+    """All 11 labels of simulated stars as an array (n, 11)."""
+    return np.stack([np.asarray(stars.labels[name]) for name in stars.labels.colnames], 1)
+
+
+def measure(snr, n, methods, seed):
+    """One S/N: the oracle and every method on ``n`` test stars.
+
+    Returns
+    -------
+    numbers : dict
+        ``methods``: for each (and ``exact``) rho and improvement in MSE, [value, low, high], and seconds; ``oracle``:
+        R-hat, ESS, acceptance, flagged stars, seconds, effective number of parameters; ``bounds``: for each label the
+        median of the oracle's standard deviation and of the Cramér-Rao bounds with and without the prior.
+    ranks : dict
+        Ranks of the true labels among the oracle's draws.
+    """
+    stars = simulate(n, seed, snr=snr)
+    start = monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnreliablePosterior)  # the flagged ones are counted and left out
+        posterior = oracle(stars.observed, stars.ivar, n_samples=512, seed=seed)
+    oracle_seconds = monotonic() - start
+    kept = ~posterior.flags
+    truth, good, observed = stars.flux[kept], stars.ivar[kept] > 0, stars.observed[kept]
+    exact = posterior.mean()[kept]
+    table = {}
+    for name in methods:
+        start = monotonic()
+        estimate = denoise(stars.observed, stars.ivar, method=name)[kept]
+        seconds = monotonic() - start
+        table[name] = _scores(estimate, exact, observed, truth, good, seed) | {"seconds": round(seconds, 2)}
+    table["exact"] = _scores(exact, exact, observed, truth, good, seed) | {"seconds": round(oracle_seconds, 2)}
+    weighted = (stars.ivar[kept] * (exact - truth) ** 2).sum(1)
+    d = posterior.diagnostics
+    numbers = {
+        "snr": snr,
+        "stars": int(kept.sum()),
+        "methods": table,
+        "oracle": {
+            "flagged": int(posterior.flags.sum()),
+            "rhat": [float(v) for v in np.quantile(d["rhat"], [0.5, 0.98, 1])],
+            "ess": [float(v) for v in np.quantile(d["ess"], [0.5, 0.02, 0])],
+            "acceptance": float(np.median(d["acceptance"])),
+            "several_modes": int((d["modes"] > 1).sum()),
+            "seconds": round(oracle_seconds, 1),
+            "effective_parameters": list(metrics.bootstrap(np.mean, weighted, seed=seed)),
+        },
+        "bounds": _bounds(stars, posterior, kept),
+    }
+    drawn = {k: calibration.ranks(posterior.labels[k][kept], stars.labels[k][kept]) for k in stars.labels.colnames}
+    return numbers, drawn
+
+
+def _scores(estimate, exact, observed, truth, good, seed):
+    return {
+        "rho": list(metrics.rho(estimate, exact, truth, good, seed)),
+        "improvement": list(metrics.improvement("mse", estimate, observed, truth, good, seed=seed)),
+    }
+
+
+def _bounds(stars, posterior, kept):
+    labels = labels_of(stars)
+    plain = bounds.cramer_rao(labels[kept], stars.ivar[kept])
+    leaning = bounds.cramer_rao(labels[kept], stars.ivar[kept], with_prior=True)
+    velocity = bounds.rv_limit(stars.flux[kept], stars.ivar[kept])
+    out = {}
+    for i, name in enumerate(stars.labels.colnames):
+        spread = np.asarray(posterior.labels[name])[kept].std(1)
+        out[name] = {
+            "oracle": float(np.median(spread)),
+            "cramer_rao_with_prior": float(np.median(leaning[:, i])),
+            "cramer_rao": float(np.median(plain[:, i])),
+        }
+    out["rv"]["bouchy"] = float(np.median(velocity))
+    return out
+
+
+def compare(snrs, n, methods, seed=1):
+    """:func:`measure` at every S/N, and simulation-based calibration over all stars; a dict for a results file."""
+    parts = [measure(snr, n, methods, seed + i) for i, snr in enumerate(snrs)]
+    names = parts[0][1]
+    every = {name: np.concatenate([drawn[name] for _, drawn in parts]) for name in names}
+    sbc = {name: {"p": calibration.uniformity(r), "ranks": r.tolist()} for name, r in every.items()}
+    return {"levels": [numbers for numbers, _ in parts], "sbc": sbc}

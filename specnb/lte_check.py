@@ -1,0 +1,61 @@
+"""What the recipe of the LTE spectra costs: more points, more angles, all lines, in a few windows of four stars.
+
+Needs the extra ``specnb[grid]``. Differences are taken at R = 1800, recipe minus better spectrum. What 1D LTE itself
+costs cannot be computed here; :mod:`specnb.realstars` shows it on real stars.
+"""
+
+import warnings
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from specnb import results
+from specnb.linelists import MOLECULES
+from specnb.lte import ANGLES, LOG_STEP, Synthesizer, microturbulence
+
+STARS = {
+    "cool giant": (4400.0, 1.5, 0.2, 0.1),
+    "metal-poor giant": (4800.0, 1.8, -2.0, 0.3),
+    "K dwarf": (4600.0, 4.6, 0.3, 0.0),
+    "Sun": (5777.0, 4.44, 0.0, 0.0),
+}
+"""teff, logg, m_h, alpha_m."""
+
+WINDOWS = [(4290, 4350), (4640, 4700), (5140, 5200), (6480, 6540), (8490, 8550)]
+"""Å in air; 8 Å at either end are not judged."""
+
+RESOLUTION = 1800.0
+EVERYTHING = {"cut": -5.0, "recipe": {name: (10**6, *rest) for name, (_, *rest) in MOLECULES.items()}}
+
+
+def _smooth(wave, flux, at):
+    width = 1 / (RESOLUTION * np.sqrt(8 * np.log(2))) / np.diff(np.log(wave[:2]))[0]
+    return np.interp(at, wave, gaussian_filter1d(flux, width, mode="nearest"))
+
+
+def check(sources, output):
+    """Compute the differences into ``output``/lte_check.json; returns the numbers, bias and rms by star and window."""
+    start, made = monotonic(), results.provenance("cpu", 0)
+    warnings.filterwarnings("ignore", module="pysme")
+    recipe, complete = Synthesizer(sources), Synthesizer(sources, **EVERYTHING)
+    variants = {
+        f"points {LOG_STEP / 4:.1e} apart in ln λ, not {LOG_STEP:.0e}": (recipe, {"finer": 4}),
+        f"8 angles, not {ANGLES}": (recipe, {"angles": 8}),
+        f"all {len(complete.lines.table):,} lines, not {len(recipe.lines.table):,}": (complete, {}),
+    }
+    numbers = {}
+    for name, (synthesizer, options) in variants.items():
+        for star, labels in STARS.items():
+            for low, high in WINDOWS:
+                at = np.arange(low + 8, high - 8, 0.5)
+                ours, better = (
+                    _smooth(*s(*labels, microturbulence(labels[1]), window=(low, high), **o)[:2], at)
+                    for s, o in ((recipe, {}), (synthesizer, options))
+                )
+                delta = ours - better
+                numbers.setdefault(name, {}).setdefault(star, {})[f"{low}-{high}"] = {
+                    "bias": float(delta.mean()), "rms": float(np.sqrt(np.mean(delta**2)))}  # fmt: skip
+    path = results.write(Path(output) / "lte_check.json", {"variants": numbers}, made, monotonic() - start)
+    return results.read(path)

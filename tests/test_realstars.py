@@ -1,0 +1,112 @@
+"""Files in LAMOST's layouts are written here, from simulated stars; no real spectrum is in the project."""
+
+import numpy as np
+import pytest
+import torch
+from astropy.io import fits
+from astropy.table import Table
+
+import specnb
+from specnb import prior, realstars, surveys
+from specnb.grid import LOGLAM, N_PIXELS, PIXEL_VELOCITY, WAVE
+
+FULL = np.round(3.5682 + 1e-4 * np.arange(3909), 4)
+FIRST = 603
+
+
+def write(path, flux, ivar, mask=None, rows=False, loglam=FULL):
+    whole = np.ones((2, len(FULL)), "f4")
+    whole[:, FIRST : FIRST + N_PIXELS] = flux, ivar
+    wave, mask = 10**loglam, np.zeros(len(FULL)) if mask is None else mask
+    if rows:
+        fits.PrimaryHDU(np.array([*whole, wave, mask, mask], "f4")).writeto(path)
+        return
+    names = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK", "ORMASK", "NORMALIZATION")
+    row = (*whole, wave, mask, mask, whole[0])
+    columns = [fits.Column(n, f"{len(FULL)}E", array=np.array([v], "f4")) for n, v in zip(names, row, strict=True)]
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="COADD")]).writeto(path)
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_both_layouts_are_sliced_onto_the_grid(tmp_path, rows):
+    s, mask = specnb.simulate(1, 0, snr=50), np.zeros(len(FULL))
+    mask[FIRST + 100] = 1
+    write(tmp_path / "a.fits.gz", s.observed[0], s.ivar[0], mask, rows)
+    flux, ivar, _ = surveys.lamost(tmp_path / "a.fits.gz")
+    good = s.ivar[0] > 0
+    good[100] = False
+    assert np.array_equal(flux[good], s.observed[0][good])
+    assert np.array_equal(ivar > 0, good)
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "text.fits").write_text("no")
+    with pytest.raises(ValueError, match="not a readable FITS file"):
+        surveys.lamost(tmp_path / "text.fits")
+    fits.PrimaryHDU(np.zeros((3, 10))).writeto(tmp_path / "image.fits")
+    with pytest.raises(ValueError, match="neither of LAMOST's low-resolution layouts"):
+        surveys.lamost(tmp_path / "image.fits")
+    one = np.ones(N_PIXELS)
+    write(tmp_path / "shifted.fits", one, one, loglam=FULL + 4e-5)
+    with pytest.raises(ValueError, match="not on LAMOST's lattice"):
+        surveys.lamost(tmp_path / "shifted.fits")
+
+
+def test_a_curve_moves_by_the_pixels_of_its_velocity():
+    curve = np.exp(-0.5 * ((np.arange(N_PIXELS) - 1500) / 4.0) ** 2)
+    moved = realstars.observed_frame(curve, [3 * PIXEL_VELOCITY, 0.0])
+    assert moved[0].argmax() in (1502, 1503)
+    assert np.allclose(moved[1], curve)
+
+
+def test_the_model_error_is_what_the_noise_does_not_explain():
+    rng = np.random.default_rng(0)
+    noise = np.full((400, N_PIXELS), 0.02)
+    truth = np.where(WAVE < 5000, 0.03, 0.0)
+    residual = noise * rng.normal(size=noise.shape) + truth * rng.normal(size=noise.shape)
+    found = realstars.model_error_of(residual, noise)
+    assert np.median(found[WAVE < 4980]) == pytest.approx(0.03, rel=0.05)
+    assert np.median(found[WAVE > 5020]) < 0.007
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory):
+    """36 files of stars whose lines at 5300 Å are 5 % deeper than the emulator's, with labels that are a little off."""
+    folder = tmp_path_factory.mktemp("survey")
+    s = specnb.simulate(36, 5, snr=150)
+    dip = 0.05 * np.exp(-0.5 * ((WAVE - 5300) / 5) ** 2)
+    rv = np.asarray(s.labels["rv"])
+    wave = np.linspace(0.5, 2, N_PIXELS)
+    rng = np.random.default_rng(1)
+    names = []
+    for i in range(len(s)):
+        flux = (s.observed[i] - realstars.observed_frame(dip, [rv[i]])[0]) * wave
+        names.append(f"s{i}.fits")
+        write(folder / names[-1], flux, s.ivar[i] / wave**2)
+    table = {k: np.asarray(s.labels[n]) for k, n in (("teff", "teff"), ("logg", "logg"), ("feh", "m_h"))}
+    table["teff"] = np.clip(table["teff"] + rng.normal(0, 50, 36), 4310, 6990)
+    table["logg"] = np.clip(table["logg"], prior.logg_min(table["teff"]) + 0.02, 4.98)
+    Table({"file": names, "desig": names, "z": rv / 299792.458, **table}).write(folder / "labels.csv")
+    return folder
+
+
+def test_a_line_that_the_model_lacks_is_found(survey, tmp_path, monkeypatch):
+    monkeypatch.setattr(realstars, "RESOLUTIONS", (1800.0,))
+    numbers = realstars.compare(survey, tmp_path)
+    with np.load(tmp_path / "realstars.npz") as curves:
+        error = curves["model_error"]
+    at = abs(WAVE - 5300) < 3
+    assert error[at].max() == pytest.approx(0.05, rel=0.35)
+    assert np.median(error) < 0.006
+    region = numbers["judging_half"]["6500-8751"]["with_model_error"]
+    assert region["within_1"] == pytest.approx(0.68, abs=0.1)  # a few per cent wide, from 18 stars
+    assert any(abs(w - 5300) < 12 for rows in numbers["worst_lines"].values() for w, _ in rows)
+
+
+def test_the_shipped_model_error_is_usable():
+    error = realstars.model_error([0.0, 150.0])
+    assert error.shape == (2, N_PIXELS)
+    assert (error >= 0).all()
+    assert 1e-3 < np.median(error) < 0.05
+    assert torch.isfinite(torch.tensor(error)).all()
+    assert LOGLAM.shape == error[0].shape
