@@ -1,4 +1,4 @@
-r"""One network: a one-dimensional U-Net with a strided stem.
+r"""The network, a one-dimensional U-Net with a strided stem, and DnCNN to compare it with.
 
 A line is two or three pixels wide, but Teff is written in all lines at once. So the stem folds ``stem`` pixels into
 one position without loss (3136 = 64 × 49), convolutions work on neighbourhoods, and attention at the coarsest level
@@ -129,3 +129,37 @@ class UNet1D(nn.Module):
             for block in blocks:
                 h = block(h, e)
         return self.unstem(self.head(h))[:, 0]
+
+
+class DnCNN1D(nn.Module):
+    """DnCNN (Zhang et al. 2017, arXiv:1608.03981) in one dimension: a plain stack of convolutions that predicts noise.
+
+    A pixel of the result sees depth · (kernel − 1) + 1 pixels of the input, 35 by default: a line and its neighbours,
+    never the other lines of the star. The normalisation is by batch, as in the paper; one over positions would see all.
+
+    Parameters
+    ----------
+    in_channels : int
+        Spectrum and conditioning channels.
+    depth : int
+        Convolutions, 2 or more.
+    width : int
+        Channels between them.
+    kernel : int
+        Odd kernel size, in pixels.
+    """
+
+    def __init__(self, in_channels, depth=17, width=64, kernel=3):
+        super().__init__()
+        if depth < 2 or kernel % 2 == 0:
+            raise ValueError(f"depth is {depth} and kernel {kernel}; give 2 layers or more and an odd kernel")
+        pad = kernel // 2
+        layers = [nn.Conv1d(in_channels, width, kernel, padding=pad), nn.ReLU()]
+        for _ in range(depth - 2):
+            conv = nn.Conv1d(width, width, kernel, padding=pad, bias=False)
+            layers += [conv, nn.BatchNorm1d(width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv1d(width, 1, kernel, padding=pad))
+
+    def forward(self, channels, level=None):
+        """The residual y − x̂, (n, in_channels, length) → (n, length); ``level`` is not used, DnCNN is blind to it."""
+        return self.layers(channels)[:, 0]

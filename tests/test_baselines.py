@@ -1,0 +1,227 @@
+"""Classical denoisers against closed forms, and against the observation."""
+
+import numpy as np
+import pytest
+import pywt
+import torch
+from scipy.signal import savgol_filter
+
+import specnb
+from specnb import baselines, validate
+from specnb.nets import DnCNN1D
+from specnb.stars import draw, generator
+
+METHODS = sorted(baselines.METHODS)
+
+
+def stars(n, seed, snr):
+    s = specnb.simulate(n, seed, snr=snr)
+    flux, ivar, _ = validate.spectra(s.observed, s.ivar)
+    return torch.from_numpy(s.flux), flux, ivar
+
+
+# --- every method -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_worse_than_the_observation(method):
+    x, flux, ivar = stars(32, 5, 10.0)
+    estimate, good = baselines.METHODS[method](flux, ivar), ivar > 0
+    assert estimate.dtype == torch.float32
+    assert estimate.shape == flux.shape
+    assert torch.isfinite(estimate).all()
+    before, after = ((e - x)[good].square().mean() for e in (flux, estimate))
+    assert after == before if method == "none" else after < 0.2 * before
+    # bad pixels are filled in with something like the star, too
+    assert (estimate - x)[~good].square().mean() < (1.5 if method == "none" else 0.3) * before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bad_pixels_do_not_matter(method):
+    _, flux, ivar = stars(2, 6, 20.0)
+    wild = torch.where(ivar > 0, flux, 1e4)
+    assert torch.equal(baselines.METHODS[method](wild, ivar), baselines.METHODS[method](flux, ivar))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_star_alone_is_the_star_in_a_batch(method):
+    _, flux, ivar = stars(20, 7, np.geomspace(3, 1000, 20))
+    many = baselines.METHODS[method](flux, ivar)
+    for i in (0, 8, 19):
+        one = baselines.METHODS[method](flux[i : i + 1], ivar[i : i + 1])
+        assert ((many[i] - one[0]) * ivar[i].sqrt()).abs().max() < (0.2 if method == "gp" else 1e-3)  # gp iterates
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_good_pixel_is_enough_to_stay_finite(method):
+    ivar = torch.zeros(1, 3136)
+    ivar[0, 100] = 100.0
+    assert torch.isfinite(baselines.METHODS[method](torch.ones(1, 3136), ivar)).all()
+
+
+def test_none_bridges_linearly():
+    flux, ivar = torch.linspace(0, 1, 3136)[None].clone(), torch.ones(1, 3136)
+    expected = flux.clone()
+    for bad in (slice(10, 14), slice(0, 3)):
+        ivar[0, bad] = 0
+        flux[0, bad] = 7.0
+    expected[0, :3] = expected[0, 3]  # beyond the last good pixel: constant
+    assert torch.allclose(baselines.none(flux, ivar), expected)
+    assert flux[0, 10] == 7  # the caller's spectrum is left alone
+
+
+def test_each_star_gets_the_entry_of_its_snr():
+    ivar = torch.tensor([3.0, 7.9, 8.1, 99.0, 101.0, 5000.0])[:, None].expand(-1, 3136) ** 2
+    ivar = ivar * (torch.arange(3136) % 3 > 0)  # bad pixels do not lower the S/N
+    found = {entry: rows.tolist() for entry, rows in baselines._by_snr(ivar, "abcdefgh")}
+    assert found == {"a": [0, 1], "b": [2], "e": [3], "f": [4], "h": [5]}
+    assert len(baselines.COMPONENTS) == len(baselines.POLYNOMIALS) == len(baselines.BINS)
+
+
+# --- the linear optimum -----------------------------------------------------------------------------------------------
+
+
+def toy(n, pixels=12, k=3, seed=0):
+    """A Gaussian prior of rank k plus a diagonal, n draws, and their observations; float64."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+    mean, basis, diagonal = normal(pixels), normal(pixels, k), 0.1 * normal(pixels).square()
+    ivar = normal(pixels).square().expand(n, -1).clone()
+    ivar[:, 2:4] = 0
+    x = mean + normal(n, k) @ basis.mT + diagonal.sqrt() * normal(n, pixels)
+    y = x + normal(n, pixels) / ivar.sqrt().where(ivar > 0, 1.0)
+    return mean, basis, diagonal, ivar, x, y
+
+
+def test_linear_equals_the_dense_closed_form():
+    mean, basis, diagonal, ivar, _, y = toy(5)
+    covariance, w = basis @ basis.mT + diagonal.diag(), ivar[0].diag()
+    posterior = torch.linalg.inv(torch.linalg.inv(covariance) + w)
+    expected = mean + (y - mean) @ w @ posterior
+    assert torch.allclose(baselines.linear(y, ivar, mean, basis, diagonal), expected, atol=1e-10)
+
+
+def test_mse_on_gaussian_draws_is_the_trace_of_the_posterior_covariance():
+    mean, basis, diagonal, ivar, x, y = toy(20_000)
+    posterior = torch.linalg.inv(torch.linalg.inv(basis @ basis.mT + diagonal.diag()) + ivar[0].diag())
+    error = (baselines.linear(y, ivar, mean, basis, diagonal) - x).square().sum(1)
+    assert error.mean().item() == pytest.approx(posterior.trace().item(), abs=4 * error.std().item() / 20_000**0.5)
+    for worse in (baselines.linear(y, ivar, mean, basis, 0 * diagonal), mean.expand(20_000, -1)):
+        assert (worse - x).square().sum(1).mean() > error.mean()
+
+
+def test_without_a_prior_it_is_weighted_least_squares():
+    mean, basis, diagonal, ivar, _, y = toy(1)
+    root = ivar[0].sqrt()
+    z = np.linalg.lstsq((root[:, None] * basis).numpy(), (root * (y - mean))[0].numpy(), rcond=None)[0]
+    found = baselines.linear(y, ivar, mean, basis, 0 * diagonal, ridge=1e-12)
+    assert torch.allclose(found[0], mean + basis @ torch.from_numpy(z), atol=1e-8)
+
+
+def test_single_precision_is_enough():
+    """Sums over pixels are in float32; at S/N 2000 their errors must still be far below those of the estimate."""
+    x, flux, ivar = stars(16, 8, 2000.0)
+    double = baselines.linear(flux.double(), ivar.double(), *(p.double() for p in baselines.moments()))
+    difference = (baselines.wiener(flux, ivar) - double).square().mean().sqrt()
+    assert difference < 1e-3 * (double - x).square().mean().sqrt()
+
+
+def test_prior_holds_the_variance_of_stars_it_has_not_seen():
+    state = torch.get_rng_state()
+    baselines.moments.cache_clear()
+    mean, basis, diagonal = baselines.moments()
+    assert torch.equal(state, torch.get_rng_state())  # the caller's stream of random numbers is left alone
+    x = draw(512, generator("validation", 3)).x - mean
+    assert basis.square().sum(0).diff().max() <= 0
+    assert (basis.square().sum(1) + diagonal).sum().item() == pytest.approx(x.square().sum(1).mean().item(), rel=0.1)
+    unit = basis / basis.norm(dim=0)
+    assert torch.allclose(unit.mT @ unit, torch.eye(baselines.RANK), atol=1e-3)
+    rest = x - x @ unit @ unit.mT
+    assert rest.square().mean().sqrt() < 5e-4
+    assert rest.square().mean().item() == pytest.approx(diagonal.mean().item(), rel=0.5)
+
+
+def test_gp_equals_the_dense_solution():
+    _, flux, ivar = stars(1, 9, 10.0)
+    kernel = torch.fft.irfft(baselines._density(6400).double())[:3136]
+    lag = (torch.arange(3136)[:, None] - torch.arange(3136)).abs()
+    y, w = (v[0].double() for v in baselines._bridged(flux, ivar))
+    mean, k = baselines.moments()[0].double(), kernel[lag]
+    dense = mean + k @ torch.linalg.solve(k + (1 / w).diag(), y - mean)
+    error = (baselines.gp(flux, ivar)[0] - dense).square().mean().sqrt()
+    assert error < 0.01 * (dense - y).square().mean().sqrt()
+
+
+# --- smoothers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("window", "order"), [(7, 2), (9, 4), (1, 0)])
+def test_savgol_with_equal_weights_is_scipys(window, order):
+    _, flux, _ = stars(2, 10, 10.0)
+    found = baselines.savgol(flux, torch.full_like(flux, 100.0), window, order)
+    expected = savgol_filter(flux.double().numpy(), window, order, mode="interp")
+    inner = slice(window, -window)
+    assert np.allclose(found[:, inner], expected[:, inner], atol=1e-5)
+
+
+def test_savgol_leaves_a_polynomial_of_its_order_as_it_is():
+    t = torch.linspace(-1, 1, 3136)
+    flux = (1 + 0.2 * t - 0.3 * t**2).expand(2, -1)
+    ivar = 100 * torch.rand(2, 3136, generator=torch.Generator().manual_seed(0)) + 1
+    assert torch.allclose(baselines.savgol(flux, ivar, 11, 2), flux, atol=1e-5)  # at the ends, too
+
+
+def test_noise_of_wavelet_coefficients():
+    """Propagated from pixels to coefficients, against the scatter of 4000 transforms of noise."""
+    rng, n, name = np.random.default_rng(0), 256, "sym4"
+    variance = np.where(np.arange(n) % 64 < 8, 25.0, 1.0)  # sky lines
+    noise = np.sqrt(variance) * rng.standard_normal((4000, n))
+    details = pywt.swt(noise, name, 3, trim_approx=True, norm=True, axis=-1)[1:]
+    for share, gain, d in zip((1 / 8, 1 / 4, 1 / 2), baselines._gains(name, 3, n), details, strict=True):
+        assert gain[0] == pytest.approx(share)  # of white noise
+        assert np.fft.irfft(np.fft.rfft(variance) * gain, n) == pytest.approx(d.var(0), rel=0.12)
+
+
+def test_wavelet_keeps_a_spectrum_and_removes_noise():
+    x, _, ivar = stars(4, 11, 10.0)
+    assert torch.allclose(baselines.wavelet(x, torch.full_like(x, 1e10)), x, atol=1e-4)
+    sigma = ivar.clamp(min=1).rsqrt()
+    flat = 1 + sigma * torch.randn(4, 3136, generator=torch.Generator().manual_seed(1))
+    rest = (baselines.wavelet(flat, 1 / sigma**2) - 1) / sigma
+    assert rest.square().mean() < 0.03
+
+
+# --- tuning, DnCNN ----------------------------------------------------------------------------------------------------
+
+
+def test_tuning_is_a_table_of_settings_and_bins():
+    table = baselines.tune("wavelet", n=2)
+    assert len(table) == len(baselines.SETTINGS["wavelet"])
+    assert np.shape(table[f"name={baselines.WAVELET}, levels={baselines.LEVELS}"]) == (len(baselines.BINS),)
+    with pytest.raises(ValueError, match=r"method is 'none'; choose one of \['pca'"):
+        baselines.tune("none")
+
+
+@pytest.mark.parametrize("settings", [{}, {"depth": 4, "width": 8, "kernel": 5}])
+def test_dncnn_sees_as_far_as_its_docstring_says(settings):
+    net = DnCNN1D(3, **settings).eval()
+    field = settings.get("depth", 17) * (settings.get("kernel", 3) - 1) + 1
+    for p in net.parameters():
+        torch.nn.init.uniform_(p, 0, 0.1)  # positive: no ReLU hides a path
+    x = torch.rand(2, 3, 200, requires_grad=True)
+    y = net(x, torch.zeros(2))
+    assert y.shape == (2, 200)
+    y[0, 100].backward()
+    seen = (x.grad != 0).any(1)
+    assert seen[0].nonzero().flatten().tolist() == list(range(100 - field // 2, 100 + field // 2 + 1))
+    assert not seen[1].any()
+
+
+def test_dncnn_refuses_what_keeps_no_length():
+    with pytest.raises(ValueError, match="depth is 1 and kernel 3"):
+        DnCNN1D(3, depth=1)
+    with pytest.raises(ValueError, match="kernel 4"):
+        DnCNN1D(3, kernel=4)
