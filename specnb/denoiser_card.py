@@ -8,20 +8,28 @@ import torch
 
 from specnb import denoisers, metrics, results
 from specnb.stars import simulate
-from specnb.train import PROFILES, fit, prior_moments
+from specnb.train import MODELS, fit, prior_moments
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 TEST_SEED, N_TEST = 1, 512
 
 
-def make(profile, seed=0, device="cpu", log=None):
-    """A bounded denoiser trained at a profile (name); the averaged model, the log's rows."""
-    if profile not in PROFILES:
-        raise ValueError(f"profile is {profile!r}; choose one of {sorted(PROFILES)}")
+def chosen(name, profile):
+    """The :class:`specnb.train.Profile` of a model; ValueError if there is none."""
+    if name not in MODELS:
+        raise ValueError(f"name is {name!r}; choose one of {sorted(MODELS)}")
+    if profile not in MODELS[name]:
+        raise ValueError(f"profile is {profile!r}; {name} has {sorted(MODELS[name])}")
+    return MODELS[name][profile]
+
+
+def make(profile, seed=0, device="cpu", log=None, name="bounded"):
+    """A denoiser trained at a profile (name); the averaged model, the log's rows."""
+    how = chosen(name, profile)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        fresh = denoisers.bounded(*prior_moments(), **PROFILES[profile].net)
-    return fit(fresh, PROFILES[profile], seed, device, log)
+        fresh = denoisers.fresh(*prior_moments(), **how.net)
+    return fit(fresh, how, seed, device, log)
 
 
 def improvements(model, level, n, seed, steps=1):
@@ -37,19 +45,18 @@ def improvements(model, level, n, seed, steps=1):
 
 def train(name, profile, output, seed=0, device="cpu"):
     """Train model ``name`` into ``output``: weights, numbers, training log and card; returns the card's path."""
-    if name != "bounded":
-        raise ValueError(f"name is {name!r}; choose 'bounded'")
+    how = chosen(name, profile)
     start, made = monotonic(), results.provenance(device, seed)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    model, rows = make(profile, seed, device, output / f"{name}.csv")
-    denoisers.save(model, PROFILES[profile].net, output / f"{name}.safetensors")
+    model, rows = make(profile, seed, device, output / f"{name}.csv", name)
+    denoisers.save(model, how.net, output / f"{name}.safetensors")
     shipped = denoisers.read(output / f"{name}.safetensors").to(device)  # judged as users get it: half precision
     numbers = {
         "profile": profile,
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": rows[-1]["step"],
-        "stars_seen": rows[-1]["step"] * PROFILES[profile].batch_size,
+        "stars_seen": rows[-1]["step"] * how.batch_size,
         "test": {str(level): improvements(shipped, level, N_TEST, TEST_SEED) for level in LEVELS},
     }
     path = results.write(output / f"{name}.json", numbers, made, monotonic() - start)

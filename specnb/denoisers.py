@@ -21,8 +21,7 @@ from safetensors import safe_open
 from torch import nn
 
 from specnb import results, validate
-from specnb.grid import N_PIXELS
-from specnb.nets import UNet1D
+from specnb.nets import DnCNN1D, UNet1D
 
 MASKED = 30.0
 """Standard deviation that stands for a masked pixel (normalised flux lies in 0…1.2)."""
@@ -38,7 +37,7 @@ class Denoiser(nn.Module):
 
     Parameters
     ----------
-    net : UNet1D
+    net : UNet1D or DnCNN1D
         Takes 3 channels.
     mean, std : torch.Tensor
         Mean and standard deviation of every pixel over the prior, shape (3136,).
@@ -106,14 +105,17 @@ def sample_bounded(denoiser, u, m, steps=10):
     return u
 
 
-def bounded(mean, std, **config):
-    """A fresh bounded denoiser with a U-Net of this configuration (see :class:`specnb.nets.UNet1D`)."""
-    return Denoiser(UNet1D(3, length=N_PIXELS, **config), mean, std)
+NETS = {"unet": UNet1D, "dncnn": DnCNN1D}
+
+
+def fresh(mean, std, kind="unet", **config):
+    """A new denoiser with a network of this kind and configuration (see :mod:`specnb.nets`)."""
+    return Denoiser(NETS[kind](3, **config), mean, std)
 
 
 def save(denoiser, config, path):
     """Write a denoiser in half precision: safetensors, its network's configuration in the header; atomic."""
-    tensors = {k: v.half().contiguous().cpu() for k, v in denoiser.state_dict().items()}
+    tensors = {k: v.half().contiguous().cpu() for k, v in denoiser.state_dict().items() if v.is_floating_point()}
     results.write_bytes(path, safetensors.torch.save(tensors, metadata={"config": json.dumps(config)}))
 
 
@@ -123,8 +125,8 @@ def read(path):
         config = json.loads(file.metadata()["config"])
         tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 (no dict)
     with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
-        denoiser = bounded(tensors["mean"], tensors["std"], **config)
-    denoiser.load_state_dict(tensors)
+        denoiser = fresh(tensors["mean"], tensors["std"], **config)
+    denoiser.load_state_dict(tensors, strict=False)  # all but the batch counters of DnCNN's normalisation
     return denoiser.eval().requires_grad_(False)
 
 

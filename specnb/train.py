@@ -28,12 +28,23 @@ class Profile:
     rate: float = 2e-3
 
 
-PROFILES = {
-    "smoke": Profile(dict(stem=32, channels=(32, 64)), steps=20, batch_size=16),
-    "quick": Profile(dict(stem=16, channels=(64, 96, 128), kernel=5), steps=700, batch_size=64),
-    "cpu": Profile({"stem": 16, "channels": (64, 128, 192), "kernel": 5}, steps=6000, batch_size=64),
-    "full": Profile(dict(stem=4, channels=(64, 128, 192, 256, 256), kernel=5, blocks=2), steps=20000, batch_size=256),
+_SMALL, _PLAIN = dict(stem=16, kernel=5), dict(kind="dncnn", kernel=5)
+MODELS = {
+    "bounded": {
+        "smoke": Profile(dict(stem=32, channels=(32, 64)), steps=20, batch_size=16),
+        "quick": Profile(dict(channels=(64, 96, 128), **_SMALL), steps=700, batch_size=64),
+        "cpu": Profile(dict(channels=(64, 128, 192), **_SMALL), steps=6000, batch_size=64),
+        "full": Profile(
+            dict(stem=4, channels=(64, 128, 192, 256, 256), kernel=5, blocks=2), steps=20000, batch_size=256
+        ),
+    },
+    "dncnn": {
+        "smoke": Profile(dict(depth=3, width=8, **_PLAIN), steps=20, batch_size=4),
+        "cpu": Profile(dict(depth=10, width=32, **_PLAIN), steps=2000, batch_size=32),
+        "full": Profile(dict(depth=17, width=64, kind="dncnn"), steps=20000, batch_size=128),
+    },
 }
+"""How each model is trained, by profile; ``dncnn`` is the baseline of :class:`specnb.nets.DnCNN1D`."""
 
 
 def prior_moments(n=4096, seed=0, device="cpu"):
@@ -89,6 +100,8 @@ def fit(denoiser, profile, seed=0, device="cpu", log=None):
         with torch.no_grad():
             for a, b in zip(averaged.parameters(), denoiser.parameters(), strict=True):
                 a.lerp_(b, 1 - keep)
+            for a, b in zip(averaged.buffers(), denoiser.buffers(), strict=True):
+                a.copy_(b)
         running = value.item() if running is None else 0.9 * running + 0.1 * value.item()
         if step % 10 == 9:
             rows.append(dict(step=step + 1, loss=running, rate=rate, seconds=round(time.monotonic() - start, 3)))

@@ -28,7 +28,7 @@ def test_without_a_network_it_is_the_scalar_wiener_filter():
 
 def test_small_noise_keeps_the_observation():
     torch.manual_seed(0)
-    net = denoisers.bounded(torch.ones(3136), torch.full((3136,), 0.1), stem=32, channels=(16, 16))
+    net = denoisers.fresh(torch.ones(3136), torch.full((3136,), 0.1), stem=32, channels=(16, 16))
     u = 1 + 0.1 * torch.randn(2, 3136)
     assert (net(u, torch.full_like(u, 1e-5)) - u).abs().max() < 1e-4
 
@@ -135,7 +135,7 @@ def test_any_noise_map_gives_a_finite_spectrum(scale, depth, share, seed):
 
 def test_saved_and_read_back(tmp_path):
     config = {"stem": 32, "channels": [16, 16]}
-    model = denoisers.bounded(torch.ones(3136), torch.ones(3136), **config).eval()
+    model = denoisers.fresh(torch.ones(3136), torch.ones(3136), **config).eval()
     denoisers.save(model, config, tmp_path / "model.safetensors")
     again = denoisers.read(tmp_path / "model.safetensors")
     u, m = torch.rand(1, 3136), torch.rand(1, 3136) + 0.1

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from specnb import denoiser_card, denoisers, train
@@ -22,7 +23,7 @@ def test_training_is_reproducible_and_learns(tmp_path):
 
     def once(log=None):
         torch.manual_seed(0)
-        return train.fit(denoisers.bounded(*train.prior_moments(512), **short.net), short, seed=3, log=log)
+        return train.fit(denoisers.fresh(*train.prior_moments(512), **short.net), short, seed=3, log=log)
 
     (a, rows), (b, _) = once(tmp_path / "log.csv"), once()
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
@@ -34,8 +35,26 @@ def test_training_is_reproducible_and_learns(tmp_path):
 
 def test_the_card_is_written_from_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(denoiser_card, "N_TEST", 8)
-    monkeypatch.setitem(train.PROFILES, "smoke", train.Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4))
+    monkeypatch.setitem(train.MODELS["bounded"], "smoke", train.Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4))
     card = denoiser_card.train("bounded", "smoke", tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "bounded.csv", "bounded.json", "bounded.md", "bounded.safetensors"]  # fmt: skip
     assert "20 steps, 80 simulated stars" in card.read_text()
+
+
+def test_dncnn_trains_saves_and_loads(tmp_path, monkeypatch):
+    """Its batch normalisation keeps running statistics, which the average over steps must carry along."""
+    monkeypatch.setattr(denoiser_card, "N_TEST", 4)
+    monkeypatch.setattr(denoiser_card, "LEVELS", (0.5,))
+    denoiser_card.train("dncnn", "smoke", tmp_path)
+    model = denoisers.read(tmp_path / "dncnn.safetensors")
+    seen = [v for k, v in model.state_dict().items() if k.endswith("running_var")]
+    assert seen
+    assert all((v != 1).any() for v in seen)
+
+
+def test_an_unknown_model_or_profile_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="name is 'resnet'; choose one of"):
+        denoiser_card.train("resnet", "smoke", tmp_path)
+    with pytest.raises(ValueError, match="profile is 'huge'; dncnn has"):
+        denoiser_card.train("dncnn", "huge", tmp_path)
