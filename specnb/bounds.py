@@ -5,20 +5,25 @@ With the model :math:`\mu(\theta) = (1 + \sum_k c_k P_k) F` and independent Gaus
 .. math:: I = \sum_\lambda w_\lambda\, \frac{\partial\mu_\lambda}{\partial\theta}
               \frac{\partial\mu_\lambda}{\partial\theta}^T, \qquad \sigma_i \ge \sqrt{(I^{-1})_{ii}} .
 
-The prior's information is added in the normal coordinates z of :mod:`specnb.prior`, where it is the unit matrix
-(van Trees 1968): :math:`I_z = J^T I J + 1`, :math:`J = \partial\theta/\partial z`. For a velocity alone the bound is
-that of Bouchy et al. 2001, A&A 374, 733,
+With the prior's information a bound exists for the mean over the prior only (van Trees 1968; Gill & Levit 1995): in the
+normal coordinates z of :mod:`specnb.prior`, where the prior's information is the unit matrix, and with
+:math:`J = \partial\theta/\partial z`,
+
+.. math:: E\,(\hat\theta - \theta)(\hat\theta - \theta)^T \ge E[J]\,\big(E[J^T I J] + 1\big)^{-1} E[J]^T .
+
+For a velocity alone the bound is that of Bouchy et al. 2001, A&A 374, 733,
 
 .. math:: \sigma_v = c \Big/ \sqrt{\sum_\lambda w_\lambda \Big(\frac{\partial F}{\partial\ln\lambda}\Big)^2} .
 """
 
 import numpy as np
 import torch
+from astropy.table import Table
 from scipy.interpolate import CubicSpline
 
 from specnb import prior
 from specnb.emulator import load_emulator
-from specnb.grid import DLOGLAM, SPEED_OF_LIGHT
+from specnb.grid import DLOGLAM, N_PIXELS, SPEED_OF_LIGHT
 from specnb.stars import clean
 
 
@@ -39,36 +44,62 @@ def fisher(labels, ivar):
     return slope.double() @ slope.double().mT
 
 
-def cramer_rao(labels, ivar, with_prior=False):
-    """Least standard deviation of the parameters of simulated stars.
+def _tensors(labels, ivar):
+    if isinstance(labels, Table):
+        labels = np.stack([np.asarray(labels[name]) for name in labels.colnames], 1)
+    labels, ivar = (torch.as_tensor(np.asarray(v), dtype=torch.float32) for v in (labels, ivar))
+    if labels.ndim != 2 or labels.shape[1] != 11 or ivar.shape != (len(labels), N_PIXELS):
+        raise ValueError(
+            f"labels has shape {tuple(labels.shape)} and ivar {tuple(ivar.shape)}; give (n, 11) and (n, {N_PIXELS})"
+        )
+    return labels, ivar
+
+
+def cramer_rao(labels, ivar):
+    """Least standard deviation of an unbiased estimate of the parameters of simulated stars.
 
     Parameters
     ----------
-    labels : array
-        teff, logg, m_h, alpha_m, rv, vsini, c0…c4 as in :func:`specnb.simulate`, shape (n, 11).
+    labels : astropy.table.Table or array
+        As in :func:`specnb.simulate`, or the same as an array of shape (n, 11).
     ivar : array
         Inverse variance, shape (n, 3136).
-    with_prior : bool
-        Add what the prior knows: a bound for estimates that may lean on it, in the mean over the prior. Without it the
-        bound at v sin i near 0 is infinite in practice, because a spectrum follows the square of v sin i there.
 
     Returns
     -------
     numpy.ndarray
-        Shape (n, 11), units of ``labels``.
+        Shape (n, 11), units of ``labels``. Infinite for v sin i = 0: a spectrum follows its square.
     """
-    labels = torch.as_tensor(np.asarray(labels), dtype=torch.float32)
-    information = fisher(labels, torch.as_tensor(np.asarray(ivar), dtype=torch.float32))
-    scale = torch.diag_embed(information.diagonal(dim1=1, dim2=2).clamp(min=1e-30).rsqrt())
-    if not with_prior:
-        inverse = torch.linalg.inv(scale @ information @ scale)
-        return (scale @ inverse @ scale).diagonal(dim1=1, dim2=2).sqrt().numpy()
+    information = fisher(*_tensors(labels, ivar)).numpy()
+    out = np.full(information.shape[:2], np.inf)
+    for row, matrix in zip(out, information, strict=True):
+        known = np.diag(matrix) > 0
+        scale = 1 / np.sqrt(np.diag(matrix)[known])
+        inverse = np.linalg.inv(matrix[np.ix_(known, known)] * np.outer(scale, scale))
+        row[known] = scale * np.sqrt(np.diag(inverse))
+    return out
+
+
+def van_trees(labels, ivar):
+    """Least root mean square error of any estimate, unbiased or not, in the mean over stars of the prior.
+
+    Parameters
+    ----------
+    labels, ivar
+        As in :func:`cramer_rao`; stars drawn from the prior, the more the better.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (11,), units of ``labels``.
+    """
+    labels, ivar = _tensors(labels, ivar)
     z = prior.to_normal(labels.double())
-    inner = torch.stack([torch.autograd.functional.jacobian(prior.from_normal, one) for one in z])
     change = torch.diag_embed(torch.full_like(labels.double(), prior.CONTINUUM_SIGMA))
-    change[:, :6, :6] = inner
-    posterior = torch.linalg.inv(change.mT @ information @ change + torch.eye(11, dtype=torch.float64))
-    return (change @ posterior @ change.mT).diagonal(dim1=1, dim2=2).sqrt().numpy()
+    change[:, :6, :6] = torch.stack([torch.autograd.functional.jacobian(prior.from_normal, one) for one in z])
+    information = (change.mT @ fisher(labels, ivar) @ change).mean(0) + torch.eye(11, dtype=torch.float64)
+    mean = change.mean(0)
+    return (mean @ torch.linalg.inv(information) @ mean.T).diagonal().sqrt().numpy()
 
 
 def rv_limit(flux, ivar):

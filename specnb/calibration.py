@@ -32,5 +32,7 @@ def ranks(draws, truth, keep=63):
 
 def uniformity(rank, keep=63, bins=16):
     """p value of a χ² test that ranks are uniform on 0…keep, in ``bins`` equal bins."""
+    if (keep + 1) % bins:
+        raise ValueError(f"bins is {bins}; it must divide keep + 1 = {keep + 1}, or equal bins are not equally likely")
     counts = np.bincount(np.asarray(rank) * bins // (keep + 1), minlength=bins)
     return float(chisquare(counts).pvalue)

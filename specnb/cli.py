@@ -99,7 +99,7 @@ def emulator_compare(
     except (ValueError, OSError) as error:
         _fail(error)
     for region, score in numbers["judging_half"].items():
-        shares = {k: score[f"{k}_model_error"]["within_1"] for k in ("without", "with")}
+        shares = {k: score[f"{k}_model_error"]["within_1"][0] for k in ("without", "with")}
         typer.echo(f"{region} Å: {shares['without']:.0%} within 1 sigma without, {shares['with']:.0%} with model error")
 
 
@@ -154,12 +154,12 @@ def grid_check(
     sources: Annotated[Path, typer.Argument(help="line lists, from `specnb grid sources`")],
     output: Annotated[Path, typer.Option("-o", help="folder for lte_check.json")] = Path("."),
 ):
-    """What the recipe leaves out: more points, more angles and all lines, in five windows of four stars."""
+    """What the recipe leaves out: more points, more angles and all lines, in five windows of five stars."""
     from specnb import lte_check
 
     try:
         numbers = lte_check.check(sources, output)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         _fail(error)
     for name, stars in numbers["variants"].items():
         worst = max(w["rms"] for windows in stars.values() for w in windows.values())

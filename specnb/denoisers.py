@@ -29,7 +29,7 @@ MASKED = 30.0
 
 def noise_map(ivar):
     """Standard deviation per pixel, ``ivar`` (n, 3136) → (n, 3136); masked pixels get ``MASKED``."""
-    return ivar.clamp(min=MASKED**-2).rsqrt()
+    return torch.where(ivar > MASKED**-2, ivar.rsqrt(), MASKED)
 
 
 class Denoiser(nn.Module):

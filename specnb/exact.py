@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from specnb import fit, prior, validate
 from specnb.mixture import Mixture, adapt, independence_chains
 
-CHAINS, LENGTH = 4, 640
+CHAINS, LENGTH, BURN_IN = 4, 640, 32
 ADAPT, ROUNDS, ATTEMPTS = 320, 3, 3
 RHAT_MAX, ESS_MIN = 1.01, 400.0
 BATCH = 64
@@ -34,6 +34,9 @@ BATCH = 64
 
 class UnreliablePosterior(UserWarning):
     """Some stars' chains did not reach R-hat < 1.01 and a bulk ESS of 400."""
+
+
+warnings.simplefilter("always", UnreliablePosterior, append=True)  # not only the first time
 
 
 @dataclass
@@ -47,7 +50,9 @@ class Posterior:
     flags : numpy.ndarray
         True where the chains are *not* to be trusted, shape (n,).
     diagnostics : astropy.table.Table
-        rhat (largest of all labels), ess (smallest bulk ESS), acceptance, modes, a row a star.
+        A row a star: rhat (largest) and ess (smallest, bulk) of the six normal coordinates over all 2560 states,
+        acceptance, and modes (distinct optima that the search found). All chains share one proposal, so that these
+        numbers cannot tell of a mode that no start led to.
     world : specnb.fit.World
     """
 
@@ -61,13 +66,13 @@ class Posterior:
 
     def spectra(self, star):
         """Clean spectra of one star's draws, (n_samples, 3136), float32."""
-        row = torch.tensor(np.stack([np.asarray(self.labels[k][star]) for k in self.labels.colnames], 1))
-        flux = self.world.emulated(row[:, :6].float())
-        return (flux * self.world.continuum(row[:, 6:].float())).numpy()
+        row = np.stack([np.asarray(self.labels[k][star]) for k in self.labels.colnames], 1)
+        row = torch.tensor(row, dtype=torch.float32, device=self.world.continuum.basis.device)
+        return (self.world.emulated(row[:, :6]) * self.world.continuum(row[:, 6:])).cpu().numpy()
 
     @property
     def flux(self):
-        """Clean spectra of all draws, (n, n_samples, 3136), float32; 6 MB a star at 512 draws."""
+        """Clean spectra of all draws, (n, n_samples, 3136), float32; 6 MB a star at 512 draws, computed at each use."""
         return np.stack([self.spectra(i) for i in range(len(self))])
 
     def mean(self):
@@ -87,7 +92,7 @@ def oracle(
     n_samples : int
         Draws per star that are kept, at most 2560.
     seed : int
-        Same seed, same draws.
+        Same seed and same batch, same draws.
 
     Returns
     -------
@@ -108,12 +113,18 @@ def oracle(
     Population Monte Carlo (Cappé et al. 2008) and independence Metropolis-Hastings; R-hat and ESS after Vehtari et al.
     2021 (arXiv:1903.08008), computed by ArviZ.
     """
-    if isinstance(n_samples, bool) or not isinstance(n_samples, int) or not 1 <= n_samples <= CHAINS * LENGTH:
-        raise ValueError(f"n_samples is {n_samples!r}; give an integer from 1 to {CHAINS * LENGTH}")
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed is {seed!r}; give a non-negative integer")
+    n_samples = validate.integer("n_samples", n_samples, 1, CHAINS * LENGTH)
+    seed = validate.integer("seed", seed, 0)
     flux, ivar, _ = validate.spectra(flux, ivar)
-    return sample(fit.default_world(str(flux.device)), flux, ivar, n_samples, seed)
+    posterior = sample(fit.default_world(str(flux.device)), flux, ivar, n_samples, seed)
+    if posterior.flags.any():
+        warnings.warn(
+            f"{posterior.flags.sum()} of {len(flux)} stars (first: {int(posterior.flags.argmax())}) have "
+            f"R-hat >= {RHAT_MAX} or ESS <= {ESS_MIN:.0f}; see .flags and .diagnostics, and leave them out",
+            UnreliablePosterior,
+            stacklevel=2,
+        )
+    return posterior
 
 
 @torch.no_grad()
@@ -121,20 +132,14 @@ def sample(world, flux, ivar, n_samples=512, seed=0):
     """As :func:`oracle`, in any world (emulator, resolving power, continuum) and on checked tensors."""
     parts = []
     for first in tqdm(range(0, len(flux), BATCH), desc="oracle", unit="batch", disable=len(flux) <= BATCH):
-        rng = torch.Generator(flux.device).manual_seed(seed * 100_003 + first)
+        (state,) = np.random.SeedSequence([seed, first]).generate_state(1, np.uint64)
+        rng = torch.Generator(flux.device).manual_seed(int(state >> 1))
         parts.append(_sample(world, flux[first : first + BATCH], ivar[first : first + BATCH], n_samples, rng))
     labels, rhat, ess, acceptance, modes = (np.concatenate(c) for c in zip(*parts, strict=True))
     table = Table()
-    for i, name in enumerate([*prior.LABELS, *prior.CONTINUUM[: labels.shape[2] - 6]]):
+    for i, name in enumerate([*prior.LABELS, *(f"c{k}" for k in range(labels.shape[2] - 6))]):
         table[name] = labels[:, :, i] * prior.LABELS.get(name, u.dimensionless_unscaled)
     flags = ~((rhat < RHAT_MAX) & (ess > ESS_MIN))
-    if flags.any():
-        warnings.warn(
-            f"{flags.sum()} of {len(flags)} stars have R-hat >= {RHAT_MAX} or ESS <= {ESS_MIN:.0f} (see .flags, "
-            ".diagnostics); leave them out of any comparison",
-            UnreliablePosterior,
-            stacklevel=3,
-        )
     diagnostics = Table({"rhat": rhat, "ess": ess, "acceptance": acceptance, "modes": modes})
     return Posterior(table, flags, diagnostics, world)
 
@@ -155,12 +160,13 @@ def start(world, flux, ivar):
     mean, roots = [best.z], [root]
     modes = torch.ones(len(flux), dtype=torch.long)
     for k, optimum in enumerate(every):
-        away = torch.linalg.solve_triangular(root, (optimum.z - best.z)[..., None], upper=False)[..., 0].norm(dim=1)
-        other = (away > 4) & (optimum.objective - best.objective < 20)
+        known = torch.stack(mean, 1)
+        away = torch.linalg.solve_triangular(root[:, None], (optimum.z[:, None] - known)[..., None], upper=False)
+        other = (away[..., 0].norm(dim=2).min(1).values > 4) & (optimum.objective - best.objective < 20)
         modes += other.cpu()
         own = torch.linalg.cholesky(torch.linalg.inv(optimum.curvature))
         mean.append(torch.where(other[:, None], optimum.z, best.z))
-        roots.append(torch.where(other[:, None, None], own, (1.5 + k) * root))
+        roots.append(torch.where(other[:, None, None], own, (1.5 + 0.5 * k) * root))
     share = torch.tensor([0.4, *[0.6 / len(every)] * len(every)], dtype=torch.float64, device=flux.device)
     return Mixture(share.expand(len(flux), -1).clone(), torch.stack(mean, 1), torch.stack(roots, 1)), modes
 
@@ -175,9 +181,10 @@ def _sample(world, flux, ivar, n_samples, rng):
     for attempt in range(ATTEMPTS):
         f, w, q = flux[left], ivar[left], mixture[left]
         q = adapt(q, partial(log_posterior, world, flux=f, ivar=w), ADAPT * (1 + attempt), ROUNDS, rng)
-        points = q.draw(CHAINS * LENGTH, rng)
+        points = q.draw(CHAINS * (BURN_IN + LENGTH), rng)
         target = torch.cat([log_posterior(world, p, f, w) for p in points.split(ADAPT, 1)], 1)
-        z[left], acceptance[left] = independence_chains(target, q.log_density(points), points, CHAINS, rng)
+        states, acceptance[left] = independence_chains(target, q.log_density(points), points, CHAINS, rng)
+        z[left] = states[:, :, BURN_IN:]
         for kept, new in zip((mixture.weight, mixture.mean, mixture.root), (q.weight, q.mean, q.root), strict=True):
             kept[left] = new
         rows = left.cpu().numpy()
@@ -187,7 +194,7 @@ def _sample(world, flux, ivar, n_samples, rng):
         left = left[torch.tensor(~((rhat[rows] < RHAT_MAX) & (ess[rows] > ESS_MIN)), device=left.device)]
         if not len(left):
             break
-    chosen = torch.linspace(0, CHAINS * LENGTH - 1, n_samples, dtype=torch.float64).round().long()
+    chosen = ((torch.arange(n_samples) + 0.5) * (CHAINS * LENGTH / n_samples)).long()
     kept = z.flatten(1, 2)[:, chosen]
     labels = []
     for i in range(n):

@@ -22,6 +22,9 @@ from specnb.stars import RESOLUTION, legendre, normalised
 
 TEMPLATES = 512
 RV_STEP = 60.0
+DISTINCT = (700.0, 1.0, 1.0)
+"""K, dex, dex: labels that differ by more are another start."""
+
 ROWS = 64
 """Spectra that are computed together."""
 
@@ -81,30 +84,34 @@ def _templates(world, device):
     return labels, world.emulated(labels.float())
 
 
-def search(world, flux, ivar, modes=3):
-    """Starting points from templates: the best one, then the best ones at other radial velocities.
+def _near_in_velocity(a, b):
+    return (a[..., 4] - b[..., 4]).abs() <= 120.0
+
+
+def _near_in_labels(a, b):
+    return ((a - b).abs()[..., :3] < torch.tensor(DISTINCT, device=a.device)).all(-1)
+
+
+def search(world, flux, ivar):
+    """Starting points from templates: the best, the best two at other velocities, the best two of other labels.
 
     Parameters
     ----------
     world : World
     flux, ivar : torch.Tensor
         Shape (n, 3136).
-    modes : int
-        Starting points per star, more than 120 km/s apart.
 
     Returns
     -------
     torch.Tensor
-        z, shape (n, modes, 6), float64.
+        z, shape (n, 5, 6), float64.
     """
     labels, spectra = _templates(world, str(flux.device))
     chi2 = ivar @ spectra.square().T - 2 * (ivar * flux) @ spectra.T
-    starts = []
-    for _ in range(modes):
-        best = chi2.argmin(1)
-        starts.append(labels[best])
-        near = (labels[:, 4] - labels[best, 4][:, None]).abs() <= 120.0
-        chi2 = chi2.masked_fill(near, torch.inf)
+    starts = [labels[chi2.argmin(1)]]
+    for near in (_near_in_velocity, _near_in_velocity, _near_in_labels, _near_in_labels):
+        taken = torch.stack([near(labels, one[:, None]) for one in starts]).any(0)
+        starts.append(labels[chi2.masked_fill(taken, torch.inf).argmin(1)])
     return prior.to_normal(torch.stack(starts, 1))
 
 
@@ -175,7 +182,7 @@ def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
         z[active] = torch.where(better[:, None], trial, z[active])
         value[active] = torch.where(better, new, value[active])
         damping[active] *= torch.where(better, 0.2, 8.0)
-        moving = (gain > tolerance) | (~better & (damping[active] < 1e4))
+        moving = (gain > tolerance) | torch.where(better, damping[active] > 1e-2, damping[active] < 1e4)
         active = active[moving]
         if not len(active):
             break
@@ -184,10 +191,10 @@ def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
 
 
 @torch.no_grad()
-def best(world, flux, ivar, weight=1.0, modes=3):
-    """The best of several starts, and all of them: :class:`Optimum` of n stars, and of (modes × n) stars."""
-    starts = search(world, flux, ivar, modes)
-    every = [solve(world, flux, ivar, starts[:, k], weight) for k in range(modes)]
+def best(world, flux, ivar, weight=1.0):
+    """The best of several starts, an :class:`Optimum`, and a list of all of them."""
+    starts = search(world, flux, ivar)
+    every = [solve(world, flux, ivar, start, weight) for start in starts.unbind(1)]
     choice = torch.stack([o.objective for o in every]).argmin(0)
     row = torch.arange(len(flux), device=flux.device)
     chosen = Optimum(

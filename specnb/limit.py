@@ -1,4 +1,8 @@
-"""How far every method is from the exact posterior mean: ρ and improvement by S/N, with the oracle's own checks."""
+"""How far every method is from the exact posterior mean: ρ and improvement by S/N, with the oracle's own checks.
+
+The mean is taken over 512 draws of an effective number of about 400, which makes ρ of every method too small by about
+0.1 per cent.
+"""
 
 import warnings
 from time import monotonic
@@ -8,12 +12,8 @@ import numpy as np
 from specnb import bounds, calibration, metrics
 from specnb.exact import UnreliablePosterior, oracle
 from specnb.methods import denoise
+from specnb.prior import LABELS
 from specnb.stars import simulate
-
-
-def labels_of(stars):
-    """All 11 labels of simulated stars as an array (n, 11)."""
-    return np.stack([np.asarray(stars.labels[name]) for name in stars.labels.colnames], 1)
 
 
 def measure(snr, n, methods, seed):
@@ -23,8 +23,7 @@ def measure(snr, n, methods, seed):
     -------
     numbers : dict
         ``methods``: for each (and ``exact``) rho and improvement in MSE, [value, low, high], and seconds; ``oracle``:
-        R-hat, ESS, acceptance, flagged stars, seconds, effective number of parameters; ``bounds``: for each label the
-        median of the oracle's standard deviation and of the Cramér-Rao bounds with and without the prior.
+        R-hat, ESS, acceptance, flagged stars, seconds, effective number of parameters; ``bounds``: see :func:`_bounds`.
     ranks : dict
         Ranks of the true labels among the oracle's draws.
     """
@@ -33,12 +32,14 @@ def measure(snr, n, methods, seed):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnreliablePosterior)  # the flagged ones are counted and left out
         posterior = oracle(stars.observed, stars.ivar, n_samples=512, seed=seed)
+    mean = posterior.mean()
     oracle_seconds = monotonic() - start
     kept = ~posterior.flags
     truth, good, observed = stars.flux[kept], stars.ivar[kept] > 0, stars.observed[kept]
-    exact = posterior.mean()[kept]
+    exact = mean[kept]
     table = {}
     for name in methods:
+        denoise(stars.observed[:1], stars.ivar[:1], method=name)  # what is loaded or learnt once is not timed
         start = monotonic()
         estimate = denoise(stars.observed, stars.ivar, method=name)[kept]
         seconds = monotonic() - start
@@ -73,19 +74,19 @@ def _scores(estimate, exact, observed, truth, good, seed):
 
 
 def _bounds(stars, posterior, kept):
-    labels = labels_of(stars)
-    plain = bounds.cramer_rao(labels[kept], stars.ivar[kept])
-    leaning = bounds.cramer_rao(labels[kept], stars.ivar[kept], with_prior=True)
-    velocity = bounds.rv_limit(stars.flux[kept], stars.ivar[kept])
+    """For each label: rms and median of the exact posterior's width, van Trees' bound on the first, the plain one."""
+    labels, ivar = stars.labels[kept], stars.ivar[kept]
+    averaged, plain = bounds.van_trees(labels, ivar), np.median(bounds.cramer_rao(labels, ivar), 0)
     out = {}
-    for i, name in enumerate(stars.labels.colnames):
-        spread = np.asarray(posterior.labels[name])[kept].std(1)
+    for i, name in enumerate(LABELS):
+        width = np.asarray(posterior.labels[name])[kept].std(1)
         out[name] = {
-            "oracle": float(np.median(spread)),
-            "cramer_rao_with_prior": float(np.median(leaning[:, i])),
-            "cramer_rao": float(np.median(plain[:, i])),
+            "exact_rms": float(np.sqrt(np.mean(width**2))),
+            "van_trees": float(averaged[i]),
+            "exact_median": float(np.median(width)),
+            "cramer_rao_median": float(plain[i]),
         }
-    out["rv"]["bouchy"] = float(np.median(velocity))
+    out["rv"]["bouchy_median"] = float(np.median(bounds.rv_limit(stars.flux[kept], ivar)))
     return out
 
 
@@ -94,5 +95,6 @@ def compare(snrs, n, methods, seed=1):
     parts = [measure(snr, n, methods, seed + i) for i, snr in enumerate(snrs)]
     names = parts[0][1]
     every = {name: np.concatenate([drawn[name] for _, drawn in parts]) for name in names}
-    sbc = {name: {"p": calibration.uniformity(r), "ranks": r.tolist()} for name, r in every.items()}
+    bins = 16 if n * len(snrs) >= 160 else 4
+    sbc = {name: {"p": calibration.uniformity(r, bins=bins), "ranks": r.tolist()} for name, r in every.items()}
     return {"levels": [numbers for numbers, _ in parts], "sbc": sbc}

@@ -121,7 +121,7 @@ def atoms(path, elements):
             continue
         if element is None or stage > 2 or not LOW - 5 < wave < HIGH + 5 or elements.index(element) < 2:
             continue
-        # positive values up to 20 are multiples of Unsöld's formula, which SME takes by itself for 0
+        # values up to 20 are factors to Unsöld's formula; SME takes that formula for 0, without a factor
         gamma = vdw if vdw < 0 or vdw > 20 else 0.0
         radiative = np.log10(rate) if rate > 0 else 0.0
         name = f"{element} {stage}"
@@ -187,7 +187,11 @@ class Lines:
         a = atoms(Path(folder) / "nlte_ges_linelist_jmg17feb2022_I_II", list(elements))
         a = a.assign(base=a.gflog + np.asarray(solar)[a.atom_number - 1], kind="atom")
         energy = a.species.str.split().str[0].map(IONISATION).fillna(6.5).to_numpy()
-        conditions = ((4400, -0.5), (5777, 1.0), (6800, 1.5))  # T, log Pe; the rest can matter nowhere
+        conditions = (
+            (4400, -0.5),
+            (5777, 1.0),
+            (6800, 1.5),
+        )  # T, log Pe; at [M/H] = 0: what lte_check costs richer stars
         best = [
             a.base - 5040 / t * a.excit + log_ion_fraction(t, p, energy, a.ionization) + 0.5 * (t < 5000)
             for t, p in conditions

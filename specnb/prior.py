@@ -61,7 +61,8 @@ def probabilities(labels):
     """Inverse of :func:`quantiles`; labels outside of the prior come out at its edge."""
     teff, logg, m_h, alpha_m, rv, vsini = labels[..., :6].unbind(-1)
     a, b = LOGG_MAX - logg_min(TEFF[0]), LOGG_MAX - logg_min(TEFF[1])
-    share = ((teff - TEFF[0]) / (TEFF[1] - TEFF[0])).clamp(0, 1)
+    teff = teff.clamp(*TEFF)
+    share = (teff - TEFF[0]) / (TEFF[1] - TEFF[0])
     low = logg_min(teff)
     columns = [
         (a**2 - (a - (a - b) * share) ** 2) / (a**2 - b**2),

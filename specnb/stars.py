@@ -168,12 +168,10 @@ def simulate(n: int, seed: int, snr: ArrayLike | None = None, level: ArrayLike |
     The noise model is :mod:`specnb.noise`: shapes set by eye against LAMOST DR10 error vectors. Bad pixels, about 1 %,
     hold garbage and have ``ivar`` 0.
     """
-    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name} is {value!r}; give an integer of {least} or more")
+    n, seed = validate.integer("n", n, 1), validate.integer("seed", seed, 0)
     if snr is not None and level is not None:
         raise ValueError(f"snr is {snr!r} and level is {level!r}; give one of them (level = 5/snr)")
-    batch = draw(int(n), generator("test", int(seed)), _level(int(n), snr, level))
+    batch = draw(n, generator("test", seed), _level(n, snr, level))
     table = Table()
     for column, values in zip([*LABELS, *CONTINUUM], batch.labels.numpy().T, strict=True):
         table[column] = values * LABELS.get(column, u.dimensionless_unscaled)

@@ -47,7 +47,11 @@ def lamost(path):
             header = file[0].header
             if file[0].data is not None and file[0].data.ndim == 2 and len(file[0].data) == 5:
                 flux, ivar, wave, mask, _ = file[0].data.astype("f8")
-            elif len(file) > 1 and {"FLUX", "IVAR", "WAVELENGTH", "ANDMASK"} <= set(file[1].columns.names):
+            elif (
+                len(file) > 1
+                and isinstance(file[1], fits.BinTableHDU)
+                and {"FLUX", "IVAR", "WAVELENGTH", "ANDMASK"} <= set(file[1].columns.names)
+            ):
                 row = file[1].data[0]
                 flux, ivar, wave, mask = (np.asarray(row[k], "f8") for k in ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK"))
             else:

@@ -101,9 +101,9 @@ def fit(denoiser, profile, seed=0, device="cpu", log=None):
             for a, b in zip(averaged.parameters(), denoiser.parameters(), strict=True):
                 a.lerp_(b, 1 - keep)
             for a, b in zip(averaged.buffers(), denoiser.buffers(), strict=True):
-                a.copy_(b)
+                a.copy_(b)  # DnCNN's running statistics; at the end of the cosine the weights stand still
         running = value.item() if running is None else 0.9 * running + 0.1 * value.item()
-        if step % 10 == 9:
+        if step % 10 == 9 or step == profile.steps - 1:
             rows.append(dict(step=step + 1, loss=running, rate=rate, seconds=round(time.monotonic() - start, 3)))
     if log is not None:
         with open(log, "w", newline="") as file:

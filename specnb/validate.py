@@ -35,6 +35,13 @@ def numbers(name, value, unit=None):
     return value
 
 
+def integer(name, value, least, most=None):
+    """``value`` as an int from ``least`` to ``most``; anything else, booleans too, is a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= (most or value):
+        raise ValueError(f"{name} is {value!r}; give an integer of {least} " + (f"to {most}" if most else "or more"))
+    return int(value)
+
+
 def spectra(flux, ivar):
     """Check and convert observed spectra.
 

@@ -23,14 +23,38 @@ def test_jacobian_by_finite_differences():
         assert ((jacobian[:, i] - slope).square().mean(1).sqrt() < 0.03 * size + 1e-6).all(), i
 
 
-def test_the_bound_falls_with_the_noise_and_the_prior_helps():
+def test_the_bound_falls_with_the_noise():
     s = specnb.simulate(6, 2, snr=10)
-    plain, better = bounds.cramer_rao(labels_of(s), s.ivar), bounds.cramer_rao(labels_of(s), 4 * s.ivar)
+    plain, better = bounds.cramer_rao(s.labels, s.ivar), bounds.cramer_rao(labels_of(s), 4 * s.ivar)
     assert np.allclose(plain, 2 * better, rtol=1e-6)
-    leaning = bounds.cramer_rao(labels_of(s), s.ivar, with_prior=True)
-    assert (leaning[:, 6:] <= plain[:, 6:] * (1 + 1e-9)).all()
-    assert (leaning[:, 6:] < 0.02).all()
-    assert (leaning[:, 5] < 50).all()  # v sin i: the prior is 50 km/s wide
+
+
+def test_a_star_that_does_not_rotate_has_no_bound_on_its_rotation():
+    s = specnb.simulate(2, 2, snr=10)
+    y = labels_of(s)
+    y[0, 5] = 0
+    found = bounds.cramer_rao(y, s.ivar)
+    assert np.isinf(found[0, 5])
+    assert np.isfinite(np.delete(found, 5, 1)).all()
+
+
+def test_averaged_bound_lies_below_the_priors_width_without_data_and_below_the_posteriors_with():
+    s = specnb.simulate(64, 6, snr=10)
+    nothing = bounds.van_trees(s.labels, 0 * s.ivar)
+    width = np.r_[np.sqrt(746.4**2), 1.2, 3 / 12**0.5, 0.6 / 12**0.5, 600 / 12**0.5, 50 / 12**0.5, [0.02] * 5]
+    assert (nothing <= 1.05 * width).all()
+    assert (nothing > 0.8 * width)[[0, 2, 3, 4, 5]].all()
+    assert np.allclose(nothing[6:], 0.02)
+    some = bounds.van_trees(s.labels, s.ivar)
+    posterior = specnb.oracle(s.observed[:16], s.ivar[:16], 256)
+    rms = [np.sqrt(np.mean(np.asarray(posterior.labels[k]).std(1) ** 2)) for k in s.labels.colnames]
+    assert (some < nothing).all()
+    assert (some < 1.4 * np.array(rms)).all()  # 16 stars
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match="give \\(n, 11\\)"):
+        bounds.cramer_rao(np.ones((2, 6)), np.ones((2, 3136)))
 
 
 def test_a_coefficient_alone_in_closed_form():

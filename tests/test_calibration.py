@@ -27,3 +27,8 @@ def test_ranks_by_hand():
 def test_too_few_draws_are_refused():
     with pytest.raises(ValueError, match="draws has 10 draws a star"):
         calibration.ranks(np.zeros((2, 10)), np.zeros(2))
+
+
+def test_bins_that_do_not_divide_the_ranks_are_refused():
+    with pytest.raises(ValueError, match="bins is 10"):
+        calibration.uniformity(np.zeros(5, dtype=int), bins=10)
