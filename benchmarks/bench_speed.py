@@ -38,3 +38,15 @@ def test_denoise_one_pass(benchmark):
     denoisers.load("bounded", "cpu")
     benchmark(lambda: specnb.denoise(s.observed, s.ivar))
     report(benchmark)
+
+
+@pytest.mark.filterwarnings("ignore::specnb.exact.UnreliablePosterior")
+def test_oracle(benchmark):
+    """Seconds for 256 stars at S/N 10, and how many of their posteriors are good."""
+    s = specnb.simulate(BATCH, 11, snr=10)
+    posterior = benchmark.pedantic(specnb.oracle, (s.observed, s.ivar), rounds=1)
+    d = posterior.diagnostics
+    print(
+        f"\n{(~posterior.flags).mean():.1%} good; R-hat at most {max(d['rhat']):.4f}, ESS at least {min(d['ess']):.0f}"
+    )
+    report(benchmark)

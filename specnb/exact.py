@@ -146,10 +146,15 @@ def sample(world, flux, ivar, n_samples=512, seed=0):
 
 def log_posterior(world, z, flux, ivar):
     """ln π up to a constant at points z (n, m, 6) of n spectra (n, 3136); (n, m) float64."""
-    m = z.shape[1]
-    spectrum = world.spectrum(z.flatten(0, 1))
-    value = world.continuum.log_likelihood(spectrum, flux.repeat_interleave(m, 0), ivar.repeat_interleave(m, 0))
-    return value.reshape(-1, m) - 0.5 * z.square().sum(2)
+
+    def likelihood(points, f, w):
+        return world.continuum.log_likelihood(world.spectrum(points), f[None], w[None])
+
+    rows = [
+        torch.cat([likelihood(points, f, w) for points in star.split(fit.ROWS)])
+        for star, f, w in zip(z, flux, ivar, strict=True)
+    ]  # in small parts: what fits in a processor's cache is several times as fast
+    return torch.stack(rows) - 0.5 * z.square().sum(2)
 
 
 def start(world, flux, ivar):
@@ -182,7 +187,7 @@ def _sample(world, flux, ivar, n_samples, rng):
         f, w, q = flux[left], ivar[left], mixture[left]
         q = adapt(q, partial(log_posterior, world, flux=f, ivar=w), ADAPT * (1 + attempt), ROUNDS, rng)
         points = q.draw(CHAINS * (BURN_IN + LENGTH), rng)
-        target = torch.cat([log_posterior(world, p, f, w) for p in points.split(ADAPT, 1)], 1)
+        target = log_posterior(world, points, f, w)
         states, acceptance[left] = independence_chains(target, q.log_density(points), points, CHAINS, rng)
         z[left] = states[:, :, BURN_IN:]
         for kept, new in zip((mixture.weight, mixture.mean, mixture.root), (q.weight, q.mean, q.root), strict=True):
