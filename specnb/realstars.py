@@ -175,7 +175,7 @@ def worst_lines(stack, n=12, apart=8):
 
 
 def bosz(folder):
-    """Emulator minus BOSZ models at R = 1800: bias and RMS by wavelength region, and the curves."""
+    """Emulator minus BOSZ models at R = 1800: bias and RMS by wavelength region, and the mean curve (3136,)."""
     grid, emulator = gridfiles.read(folder), load_emulator("cpu")
     zero, r = torch.zeros(len(grid.labels)), torch.full((len(grid.labels),), 1800.0)
     ours = emulator(torch.tensor(grid.labels, dtype=torch.float32), zero, zero, r) - 1
