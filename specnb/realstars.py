@@ -185,7 +185,7 @@ def bosz(folder):
     return {
         k: {"bias": float(delta[:, i].mean()), "rms": float(np.sqrt(np.mean(delta[:, i] ** 2)))}
         for k, i in inside.items()
-    }, delta
+    }, delta.mean(0)
 
 
 def compare(folder, output, bosz_folder=None):
