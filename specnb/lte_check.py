@@ -4,6 +4,7 @@ Needs the extra ``specnb[grid]``. Differences are taken at R = 1800, recipe minu
 costs cannot be computed here; :mod:`specnb.realstars` shows it on real stars.
 """
 
+import logging
 import warnings
 from pathlib import Path
 from time import monotonic
@@ -39,6 +40,7 @@ def _smooth(wave, flux, at):
 def check(sources, output):
     """Compute the differences into ``output``/lte_check.json; returns the numbers, bias and rms by star and window."""
     start, made = monotonic(), results.provenance("cpu", 0)
+    logging.getLogger("pysme").setLevel(logging.ERROR)  # it remarks on the atmospheres' electrons at every window
     recipe, complete = Synthesizer(sources), Synthesizer(sources, **EVERYTHING)
     variants = {
         f"points {LOG_STEP / 4:.1e} apart in ln λ, not {LOG_STEP:.0e}": (recipe, {"finer": 4}),
