@@ -177,9 +177,13 @@ def _minimise(net, x, y, iterations, decay):
     optimiser.step(closure)
 
 
-def residuals(emulator, labels, flux, resolution=1800.0):
-    """Emulator minus spectrum in native pixels, both at ``resolution``; shape (n, 3136)."""
+def residuals(emulator, labels, flux, resolution=1800.0, base=None):
+    """Emulator minus spectrum in native pixels, both at ``resolution``; shape (n, 3136).
+
+    ``base`` is the resolving power of ``flux`` where it is not that of the emulator's own grid.
+    """
     zero, r = torch.zeros(len(labels)), torch.full((len(labels),), float(resolution))
     lines = to_fourier(torch.as_tensor(flux) - 1)
     predicted = emulator(torch.as_tensor(labels, dtype=torch.float32), zero, zero, r)
-    return (predicted - 1 - to_native(lines, zero, zero, r, emulator.resolution)).numpy()
+    base = emulator.resolution if base is None else torch.tensor(float(base))
+    return (predicted - 1 - to_native(lines, zero, zero, r, base)).numpy()

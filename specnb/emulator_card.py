@@ -32,6 +32,11 @@ def left_out(index):
     return ~corner & np.array([np.random.default_rng(int(i)).random() < 1 / 8 for i in index])
 
 
+def by_region():
+    """Masks (3136,) of the wavelength regions of the card, by name."""
+    return {f"{a}-{b}": (a <= WAVE) & (b > WAVE) for a, b in REGIONS}
+
+
 def rms(r, axis=None):
     """Root mean square of residuals."""
     return np.sqrt(np.mean(np.square(r, dtype="f8"), axis=axis))
@@ -56,7 +61,7 @@ def scores(labels, r):
         "worst_labels": [round(float(v), 3) for v in labels[each.argmax()]],
         "share_within_1.5e-3": float((each <= 1.5e-3).mean()),
         "cool_giants": {"stars": int(giant.sum()), "rms": float(rms(r[giant])) if giant.any() else None},
-        "by_wavelength": {f"{a}-{b}": float(rms(r[:, (a <= WAVE) & (b > WAVE)])) for a, b in REGIONS},
+        "by_wavelength": {name: float(rms(r[:, inside])) for name, inside in by_region().items()},
         "by_labels": cells,
         "each": [[round(float(v), 4) for v in y] + [float(e)] for y, e in zip(labels, each, strict=True)],
     }

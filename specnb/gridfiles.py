@@ -99,9 +99,16 @@ def _agree(grid, path, labels, medium, resolution):
     return grid
 
 
+def broadened(flux, fwhm, step):
+    """``flux`` (…, m) on an even lattice of ``step`` in ln λ under a Gaussian of ``fwhm`` = 1/R (0: as it is)."""
+    from scipy.ndimage import gaussian_filter1d
+
+    width = fwhm / np.sqrt(8 * np.log(2)) / step
+    return gaussian_filter1d(flux, width, mode="nearest") if width > 0 else flux
+
+
 def to_fine(wave, flux, medium, resolution, path):
     """Normalised spectra on any wavelengths → fine grid, at R = 10,000 or the grid's own if that is lower."""
-    from scipy.ndimage import gaussian_filter1d
     from specutils.utils.wcs_utils import air_to_vac
 
     if wave.ndim != 1 or flux.shape[1:] != wave.shape or not (np.diff(wave) > 0).all():
@@ -125,12 +132,10 @@ def to_fine(wave, flux, medium, resolution, path):
     step = np.diff(np.log(wave)).min()
     step = min(max(step, 1e-6), 0.2 / resolution)  # five points to the grid's own resolution element
     even = np.exp(np.arange(np.log(low) - 100 * step, np.log(high) + 100 * step, step))
-    width = np.sqrt(max(1 / base**2 - 1 / resolution**2, 0.0)) / np.sqrt(8 * np.log(2)) / step
+    fwhm = np.sqrt(max(1 / base**2 - 1 / resolution**2, 0.0))
     rows = np.empty((len(flux), N_FINE), dtype="f4")
     for i, row in enumerate(flux):
-        smooth = np.interp(even, wave, row)
-        smooth = gaussian_filter1d(smooth, width, mode="nearest") if width > 0 else smooth
-        rows[i] = np.interp(10**FINE_LOGLAM, even, smooth)
+        rows[i] = np.interp(10**FINE_LOGLAM, even, broadened(np.interp(even, wave, row), fwhm, step))
     return rows, base
 
 

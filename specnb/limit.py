@@ -97,4 +97,4 @@ def compare(snrs, n, methods, seed=1):
     every = {name: np.concatenate([drawn[name] for _, drawn in parts]) for name in names}
     bins = 16 if n * len(snrs) >= 160 else 4
     sbc = {name: {"p": calibration.uniformity(r, bins=bins), "ranks": r.tolist()} for name, r in every.items()}
-    return {"levels": [numbers for numbers, _ in parts], "sbc": sbc}
+    return {"levels": [numbers for numbers, _ in parts], "sbc": sbc, "sbc_bins": bins}

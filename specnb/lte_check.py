@@ -10,11 +10,13 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from specnb import results
+from specnb.emulator_card import rms
+from specnb.gridfiles import broadened
 from specnb.linelists import MOLECULES
 from specnb.lte import ANGLES, LOG_STEP, Synthesizer, microturbulence
+from specnb.stars import RESOLUTION
 
 STARS = {
     "corner of the domain": (4300.0, 1.0, 0.5, 0.5),
@@ -28,13 +30,11 @@ STARS = {
 WINDOWS = [(4290, 4350), (4640, 4700), (5140, 5200), (6480, 6540), (8490, 8550)]
 """Å in air; 8 Å at either end are not judged."""
 
-RESOLUTION = 1800.0
 EVERYTHING = {"cut": -5.0, "recipe": {name: (10**6, *rest) for name, (_, *rest) in MOLECULES.items()}}
 
 
 def _smooth(wave, flux, at):
-    width = 1 / (RESOLUTION * np.sqrt(8 * np.log(2))) / np.diff(np.log(wave[:2]))[0]
-    return np.interp(at, wave, gaussian_filter1d(flux, width, mode="nearest"))
+    return np.interp(at, wave, broadened(flux, 1 / RESOLUTION, np.log(wave[1] / wave[0])))
 
 
 def check(sources, output):
@@ -62,7 +62,7 @@ def check(sources, output):
                 delta = ours - spectrum(*better)
                 numbers[name][star][f"{low}-{high}"] = {
                     "bias": float(delta.mean()),
-                    "rms": float(np.sqrt(np.mean(delta**2))),
+                    "rms": float(rms(delta)),
                 }
     path = results.write(Path(output) / "lte_check.json", {"variants": numbers}, made, monotonic() - start)
     return results.read(path)

@@ -22,6 +22,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from specnb.grid import FINE_LOGLAM, FINE_RESOLUTION
+from specnb.gridfiles import broadened
 from specnb.linelists import CUT, ISOTOPES, MOLECULES, SOURCES, verify
 from specnb.lte import ANGLES, LOG_STEP, Synthesizer, microturbulence, wavelengths
 from specnb.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
@@ -191,10 +192,7 @@ def vacuum_wavelengths():
 
 def smooth(flux, vacuum):
     """Flux in bins → R = 10,000 on the fine grid."""
-    from scipy.ndimage import gaussian_filter1d
-
-    width = 1 / (FINE_RESOLUTION * np.sqrt(8 * np.log(2))) / (BIN * LOG_STEP)
-    return np.interp(10**FINE_LOGLAM, vacuum, gaussian_filter1d(flux.astype("f8"), width, mode="nearest"))
+    return np.interp(10**FINE_LOGLAM, vacuum, broadened(flux.astype("f8"), 1 / FINE_RESOLUTION, BIN * LOG_STEP))
 
 
 def pack(folder, path, start=None):

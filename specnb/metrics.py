@@ -20,7 +20,6 @@ has a binomial one.
 
 import numpy as np
 from scipy.ndimage import correlate1d
-from scipy.stats import binomtest
 
 from specnb.grid import WAVE
 
@@ -218,6 +217,8 @@ def coverage(draws, truth, nominal=0.68, confidence=0.95):
     hit = covered(draws, truth, nominal)
     if hit.ndim != 1 or not hit.size:
         raise ValueError(f"truth has shape {hit.shape}; give (n,), one number per star")
+    from scipy.stats import binomtest  # here, because importing it takes a third of a second
+
     interval = binomtest(int(hit.sum()), hit.size).proportion_ci(confidence, method="wilson")
     return float(hit.mean()), float(interval.low), float(interval.high)
 

@@ -32,10 +32,10 @@ from scipy.ndimage import median_filter
 
 from specnb import fit, gridfiles, metrics, prior, results, surveys
 from specnb.continuum import Continuum
-from specnb.emulator import load_emulator
-from specnb.emulator_card import REGIONS
-from specnb.grid import N_PIXELS, PIXEL_VELOCITY, SPEED_OF_LIGHT, WAVE
-from specnb.operators import to_fourier, to_native
+from specnb.emulator import load_emulator, residuals
+from specnb.emulator_card import by_region, rms
+from specnb.grid import N_PIXELS, SPEED_OF_LIGHT, WAVE
+from specnb.operators import velocity_shift
 
 KNOT_EVERY = 150
 SNR_MIN = 50.0
@@ -90,7 +90,7 @@ def load(folder):
 
 
 def fitted(world, stars, model_error=None):
-    """Fit every star from its survey labels; labels (n, 6), residuals and noise in normalised flux, ivar used."""
+    """Fit every star from its survey labels; labels (n, 6), residuals and noise (n, 3136) in normalised flux."""
     flux, ivar = (torch.tensor(np.asarray(stars[k])) for k in ("flux", "ivar"))
     start = np.stack([stars["teff"], stars["logg"], stars["feh"], 0 * stars["feh"] + 0.1], 1)
     rv = np.clip(stars["z"] * SPEED_OF_LIGHT, -290, 290)
@@ -107,7 +107,7 @@ def fitted(world, stars, model_error=None):
 
 def observed_frame(rest, rv):
     """Rest-frame curves (n or 1, 3136) as seen at radial velocities ``rv`` (n,) km/s; the ends are held."""
-    pixel, shift = np.arange(N_PIXELS), np.log1p(np.asarray(rv) / SPEED_OF_LIGHT) * SPEED_OF_LIGHT / PIXEL_VELOCITY
+    pixel, shift = np.arange(N_PIXELS), velocity_shift(torch.tensor(np.asarray(rv, "f8"))).numpy()
     rest = np.broadcast_to(rest, (len(shift), N_PIXELS))
     return np.stack([np.interp(pixel - s, pixel, row) for s, row in zip(shift, rest, strict=True)])
 
@@ -115,8 +115,8 @@ def observed_frame(rest, rv):
 def at_rest(rows, rv):
     """Rows (n, 3136) shifted to rest from radial velocities (n,) km/s by whole pixels; NaN where nothing is left."""
     out = np.full_like(rows, np.nan)
-    shift = np.log1p(np.asarray(rv) / SPEED_OF_LIGHT) * SPEED_OF_LIGHT / PIXEL_VELOCITY
-    for row, new, k in zip(rows, out, np.round(shift).astype(int), strict=True):
+    shift = velocity_shift(torch.tensor(np.asarray(rv, "f8"))).round().int().tolist()
+    for row, new, k in zip(rows, out, shift, strict=True):
         new[max(0, -k) : N_PIXELS - max(0, k)] = row[max(0, k) : N_PIXELS - max(0, -k)]
     return out
 
@@ -143,8 +143,7 @@ def model_error_of(residual, noise):
 def _summary(residual, noise, model_error):
     """Per wavelength region: robust scatter, noise, bias; shares of |r|/σ below 1 and 2 with bootstrap intervals."""
     out = {}
-    for low, high in REGIONS:
-        inside = (low <= WAVE) & (high > WAVE)
+    for name, inside in by_region().items():
         r, n = residual[:, inside], noise[:, inside]
         seen = np.isfinite(r).any(1)
         r, n = r[seen], n[seen]
@@ -154,13 +153,13 @@ def _summary(residual, noise, model_error):
             "noise": float(np.median(n[good])),
             "bias": float(np.median(r[good])),
         }
-        for name, extra in (("without", 0.0), ("with", model_error[inside])):
+        for which, extra in (("without", 0.0), ("with", model_error[inside])):
             t = np.abs(r) / np.sqrt(n**2 + extra**2)
             shares = [(t < k).sum(1) / good.sum(1) for k in (1, 2)]  # of each star's pixels
-            score[f"{name}_model_error"] = {
+            score[f"{which}_model_error"] = {
                 f"within_{k}": list(metrics.bootstrap(np.mean, v)) for k, v in zip((1, 2), shares, strict=True)
             }
-        out[f"{low}-{high}"] = score
+        out[name] = score
     return out
 
 
@@ -176,15 +175,10 @@ def worst_lines(stack, n=12, apart=8):
 
 def bosz(folder):
     """Emulator minus BOSZ models at R = 1800: bias and RMS by wavelength region, and the mean curve (3136,)."""
-    grid, emulator = gridfiles.read(folder), load_emulator("cpu")
-    zero, r = torch.zeros(len(grid.labels)), torch.full((len(grid.labels),), 1800.0)
-    ours = emulator(torch.tensor(grid.labels, dtype=torch.float32), zero, zero, r) - 1
-    theirs = to_native(to_fourier(torch.tensor(grid.flux) - 1), zero, zero, r, torch.tensor(grid.resolution))
-    delta = (ours - theirs).numpy()
-    inside = {f"{a}-{b}": (a <= WAVE) & (b > WAVE) for a, b in REGIONS}
+    grid = gridfiles.read(folder)
+    delta = residuals(load_emulator("cpu"), grid.labels, grid.flux, base=grid.resolution)
     return {
-        k: {"bias": float(delta[:, i].mean()), "rms": float(np.sqrt(np.mean(delta[:, i] ** 2)))}
-        for k, i in inside.items()
+        k: {"bias": float(delta[:, i].mean()), "rms": float(rms(delta[:, i]))} for k, i in by_region().items()
     }, delta.mean(0)
 
 
