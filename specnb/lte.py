@@ -65,17 +65,14 @@ class Synthesizer:
         self._solar = sun.get_pattern(raw=False)
         self.lines = Lines(folder, sun.get_pattern(type="H=12", raw=True), elements, **choice)
 
-    def atmosphere(self, teff, logg, m_h, alpha_m):
+    def atmosphere(self, teff, logg, m_h, alpha_m=0.0):
         """Column mass, temperature, total particle pressure and electron density by depth, shape (n_depth, 4).
 
         The network's ``exp`` undoes a log10, so its values are 10**log(output). In one star of sixty its column mass
         falls with depth in a few deep layers, and SME then turns hydrogen lines into boxes: those layers are left out.
         """
         for network in self._networks[:2]:
-            labels = network.mklabels({"TEFF": teff, "LOGG": logg, "FE_H": m_h})
-            for i, name in enumerate(network.labels):
-                if name in {f"{e.upper()}_H" for e in ALPHA}:
-                    labels[i] = m_h + alpha_m
+            labels = network.mklabels({"TEFF": teff, "LOGG": logg, "FE_H": m_h, "ALPHA_FE": alpha_m})
             if network._check_labels(labels):
                 layers = 10 ** np.log(np.asarray(network(labels).data)[:, :4] + 1e-16)
                 above = np.maximum.accumulate(np.r_[0.0, layers[:-1, 0]])
@@ -106,7 +103,7 @@ class Synthesizer:
             chosen[(n.wlcent - 0.5 * (low + high)).abs().argmin()] = True
         return n.loc[chosen, [c for c in n.columns if c not in ("base", "kind")]].reset_index(drop=True)
 
-    def __call__(self, teff, logg, m_h, alpha_m, vmic, window=(LOW, HIGH), angles=ANGLES, finer=1):
+    def __call__(self, teff, logg, m_h, alpha_m, vmic, window=(LOW, HIGH), angles=ANGLES, finer=1, alpha_heats=False):
         """Synthesize one star.
 
         Parameters
@@ -117,6 +114,9 @@ class Synthesizer:
             Å in air; the grid points are always those of the full range.
         angles, finer : int
             Angles of the quadrature over the stellar disk; points of the synthesis for one of the recipe's.
+        alpha_heats : bool
+            Take the model atmosphere of this [α/M]. The recipe takes that of [α/M] = 0, whatever the star's: its first
+            spectra did, and all must be of one recipe. ``specnb grid check`` says what it costs.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Synthesizer:
 
         wave = wavelengths(finer)
         mu, weights = gauss(angles)
-        structure = self._structure(teff, logg, m_h, alpha_m)
+        structure = self._structure(teff, logg, m_h, alpha_m if alpha_heats else 0.0)
         pressure = np.log10(BOLTZMANN * structure.temp * structure.xne)  # of the electrons
         keep = self.lines.keep(teff, m_h, alpha_m, np.interp(0.87 * teff, structure.temp, pressure))
         pieces = []

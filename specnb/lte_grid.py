@@ -5,7 +5,9 @@ The design is a scrambled Sobol sequence: teff = 4300 + 2700 u₁; log g from 0.
 never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into octants in
 turn; so that octant is filled by a second sequence (numbers from 100,000 on). The corners of the domain are added
 (from 200,000 on), because an emulator must not extrapolate, and a third sequence below 5100 K (from 300,000 on), where
-molecules and strong lines make the emulator's error three times that of warm stars.
+molecules and strong lines make the emulator's error three times that of warm stars. After 700 stars a fourth one (from
+400,000 on) adds cool dwarfs and cool metal-rich stars, where cross-validation inside those 700 found
+the worst errors.
 """
 
 import fcntl
@@ -27,10 +29,13 @@ from specnb.linelists import CUT, ISOTOPES, MOLECULES, SOURCES, verify
 from specnb.lte import ANGLES, LOG_STEP, Synthesizer, microturbulence, wavelengths
 from specnb.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
 
-GAP, CORNER, COOL = 100_000, 200_000, 300_000
-"""First numbers of the stars that fill the octant left out, of the corners, and of the additional cool stars."""
+GAP, CORNER, COOL, HARD = 100_000, 200_000, 300_000, 400_000
+"""First numbers of the stars that fill the octant left out, of the corners, of more cool stars, of hard ones."""
 
 COOL_TEFF = 5100.0
+
+EVEN = 700
+"""Stars of the design before those from ``HARD`` on."""
 
 RECIPE = hashlib.sha256(repr((SOURCES, CUT, ISOTOPES, MOLECULES, LOG_STEP, ANGLES, 3)).encode()).hexdigest()[:12]
 """Mark of the recipe in every file, so that spectra of two recipes are never packed together."""
@@ -69,7 +74,11 @@ def design(n):
     mixed = itertools.chain.from_iterable(
         (*main[7 * k : 7 * k + 7], gap[k], *cool[4 * k : 4 * k + 4]) for k in range(n // 12 + 1)
     )
-    return [*corners, *mixed][:n]
+    more = max(n - EVEN, 0)
+    labels, _ = sobol(64 * more + 2, seed=17)
+    dwarf_or_rich = (labels[:, 1] > 4.3) | (labels[:, 2] > 0.25)
+    hard = [(HARD + int(i), labels[i]) for i in np.flatnonzero((labels[:, 0] < 4900) & dwarf_or_rich)]
+    return [*[*corners, *mixed][: n - more], *hard[:more]]
 
 
 def numbers(grid):

@@ -14,7 +14,7 @@ def _network(name):
     return run
 
 
-METHODS = {"bounded": _network("bounded"), "fit": fit.denoise, **baselines.METHODS}
+METHODS = {"bounded": _network("bounded"), "dncnn": _network("dncnn"), "fit": fit.denoise, **baselines.METHODS}
 """Functions of checked flux and ivar, (n, 3136) float32 tensors, that return clean flux."""
 
 
@@ -30,6 +30,7 @@ def denoise(
     method : str
         ``"bounded"``: the posterior mean in one pass, by the network that ships with the package; trained at
         R = 1800, S/N of 5 and more, LAMOST-like error vectors and about 1 % of bad pixels in short runs.
+        ``"dncnn"``: a plain stack of convolutions that sees a line and its neighbours, trained on the same stars.
         ``"fit"``: the spectrum of the most likely labels (:mod:`specnb.fit`). ``"wiener"``, ``"pca"``, ``"gp"``,
         ``"wavelet"``, ``"savgol"``, ``"none"``: see :mod:`specnb.baselines`.
 

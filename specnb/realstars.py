@@ -211,7 +211,6 @@ def compare(folder, output, bosz_folder=None):
         warnings.simplefilter("ignore", RuntimeWarning)
         curves = {name: np.nanmedian(residual[which], 0) for name, which in stacks.items()}
     survey = np.stack([stars["teff"], stars["logg"], stars["feh"]], 1)
-    difference = labels[:, :3] - survey
     numbers = {
         "stars": {"calibrating": int((~judge).sum()), "judging": int(judge.sum()), "snr_min": SNR_MIN},
         "by_type": {name: int(which.sum()) for name, which in stacks.items()},
@@ -219,8 +218,8 @@ def compare(folder, output, bosz_folder=None):
         "judging_half": _summary(residual[judge], noise[judge], model_error),
         "model_error_median": float(np.median(model_error)),
         "labels_minus_survey": {
-            name: {"bias": float(np.median(d)), "scatter": float(1.4826 * np.median(np.abs(d - np.median(d))))}
-            for name, d in zip(("teff", "logg", "m_h"), difference[judge].T, strict=True)
+            name: {"bias": list(metrics.bias(ours, theirs)), "scatter": list(metrics.scatter(ours, theirs))}
+            for name, ours, theirs in zip(("teff", "logg", "m_h"), labels[judge].T, survey[judge].T, strict=False)
         },
         "worst_lines": {name: worst_lines(curve) for name, curve in curves.items() if stacks[name].any()},
     }

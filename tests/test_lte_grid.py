@@ -12,9 +12,6 @@ import pytest
 from specnb import emulator_card, gridfiles, linelists, lte_grid
 from specnb.grid import FINE_LOGLAM, SPEED_OF_LIGHT
 
-LTE_GRID = emulator_card.GRID.parent / "lte_grid.npz"
-"""Stars of today's recipe so far; the emulator is trained on it once there are enough."""
-
 
 def test_the_design_is_a_prefix_of_itself():
     long, short = lte_grid.design(200), lte_grid.design(40)
@@ -47,11 +44,17 @@ def test_the_corners_are_in_the_domain_and_first():
     assert all(logg_min(y[0]) <= y[1] <= 5.0 for y in corners)
 
 
-def test_the_design_is_the_one_of_the_grids_that_ship():
-    ours = dict(lte_grid.design(2400))
-    for path in (LTE_GRID, emulator_card.GRID):
-        grid = gridfiles.read(path)
-        assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(grid.index, grid.labels, strict=True))
+def test_the_grid_that_ships_is_a_prefix_of_the_design():
+    grid = gridfiles.read(emulator_card.GRID)
+    ours = dict(lte_grid.design(len(grid.index)))
+    assert sorted(ours) == sorted(grid.index)
+    assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(grid.index, grid.labels, strict=True))
+
+
+def test_stars_after_the_even_ones_are_hard_and_train():
+    more = lte_grid.design(lte_grid.EVEN + 40)[lte_grid.EVEN :]
+    assert all(i >= lte_grid.HARD and y[0] < 4900 and (y[1] > 4.3 or y[2] > 0.25) for i, y in more)
+    assert not emulator_card.left_out([i for i, _ in more]).any()
 
 
 def _slow_star(folder):
@@ -117,8 +120,9 @@ def test_two_recipes_are_not_packed_together(tmp_path):
     np.savez(tmp_path / "000001.npz", recipe="another", labels=np.zeros(5), flux=np.ones(9), continuum=np.ones(9))
     with pytest.raises(ValueError, match="was computed by another recipe"):
         lte_grid.pack(tmp_path, tmp_path / "grid.npz")
+    np.savez(tmp_path / "old.npz", design_index=[1])
     with pytest.raises(ValueError, match="was computed by another recipe"):
-        lte_grid.numbers(emulator_card.GRID)
+        lte_grid.numbers(tmp_path / "old.npz")
 
 
 def test_pack_refuses_an_empty_folder(tmp_path):
@@ -250,7 +254,7 @@ def test_shipped_stars_are_recomputed(synthesizer, row):
     """Three stars of the grid in a 60 Å window, to 1e-3 RMS."""
     from specnb.lte import microturbulence, wavelengths
 
-    grid = gridfiles.read(LTE_GRID)
+    grid = gridfiles.read(emulator_card.GRID)
     y = [float(v) for v in grid.labels[row]]
     wave, flux, _ = synthesizer(*y, microturbulence(y[1]), window=(5205, 5330))
     whole = np.ones(len(wavelengths()))
