@@ -71,7 +71,7 @@ def emulator_train(
     medium: Annotated[str | None, typer.Option(help="air or vacuum, where the file does not say")] = None,
     resolution: Annotated[float | None, typer.Option(help="resolving power, where the file does not say")] = None,
     output: Annotated[Path, typer.Option("-o", help="folder for weights and model card")] = Path("."),
-    curve: Annotated[bool, typer.Option("--curve", help="add a learning curve")] = False,
+    curve: Annotated[bool, typer.Option("--curve", help="add a learning curve and a cross-validation")] = False,
     seed: int = 0,
 ):
     """Train the emulator on a grid of spectra and write weights, numbers and model card."""
