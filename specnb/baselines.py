@@ -13,10 +13,7 @@ diagonal matrix of ivar:
 - ``gp``: :math:`\mu + K(K + W^{-1})^{-1}(y - \mu)` with the stationary kernel K of the stars' mean autocovariance.
 - ``pca``: :math:`\mu + Bz` with principal components B of the stars and z by least squares with weights W.
 - ``wiener``: the linear optimum, :math:`\mu + C(C + W^{-1})^{-1}(y - \mu)`, for the stars' covariance
-  :math:`C = BB^\top + D` of low rank plus a diagonal, in the form
-
-.. math:: z = (1 + B^\top \tilde W B)^{-1} B^\top \tilde W (y - \mu), \qquad \tilde W = W (1 + D W)^{-1}, \qquad
-          \hat x = \mu + Bz + D \tilde W (y - \mu - Bz).
+  :math:`C = BB^\top + D` of low rank plus a diagonal (:mod:`specnb.subspace`).
 
 ``gp``, ``pca`` and ``wiener`` learn μ, B, D and K from stars of the training split; ``savgol`` and ``wavelet`` know
 nothing about stars.
@@ -49,6 +46,7 @@ from torch.nn import functional as F
 from specnb.denoisers import in_batches
 from specnb.metrics import SNR_BINS, per_spectrum
 from specnb.stars import draw, generator
+from specnb.subspace import LinearPosterior
 
 BINS = (*SNR_BINS, (100, 250), (250, 600), (600, 2000))
 """Bins of S/N for which parameters are tuned; the first and the last hold all that is below and above."""
@@ -176,31 +174,12 @@ def moments(n=N_STARS, rank=RANK):
     return mean, basis, (x.square().sum(0) / (n - 1) - basis.square().sum(1)).clamp(min=0)
 
 
-def linear(flux, ivar, mean, basis, diagonal, ridge=1.0):
-    """Posterior mean for x ~ N(μ, BBᵀ/ridge + D).
-
-    Parameters
-    ----------
-    flux, ivar : torch.Tensor
-        Shape (n, pixels), float32.
-    mean, basis, diagonal : torch.Tensor
-        Shapes (pixels,), (pixels, k), (pixels,).
-    ridge : float
-        Precision of the components; 1 is the prior's own, towards 0 is weighted least squares.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape (n, pixels).
-    """
+def linear(flux, ivar, *prior, ridge=1.0):
+    """Posterior mean of a Gaussian prior μ, B, D (:class:`specnb.subspace.LinearPosterior`), shape (n, pixels)."""
 
     def one(y, w):
-        w, r = w / (1 + diagonal * w), y - mean
-        normal = ((basis.mT * w[:, None]) @ basis).double()  # entries are good to 1e-7 each; their inverse needs more
-        normal.diagonal(dim1=1, dim2=2).add_(ridge)
-        z = torch.linalg.solve(normal, ((w * r) @ basis).double())
-        fit = z.to(basis.dtype) @ basis.mT
-        return mean + fit + diagonal * w * (r - fit)
+        posterior = LinearPosterior(y, w, *prior, ridge)
+        return posterior.spectrum(posterior.z)
 
     return in_batches(one, flux, ivar, size=16)
 

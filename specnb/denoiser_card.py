@@ -8,7 +8,7 @@ import torch
 
 from specnb import denoisers, metrics, results
 from specnb.stars import simulate
-from specnb.train import MODELS, fit, prior_moments
+from specnb.train import MODELS, fit, moments
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 TEST_SEED, N_TEST = 1001, 512
@@ -28,7 +28,7 @@ def make(profile, seed=0, device="cpu", log=None, name="bounded"):
     how = chosen(name, profile)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        fresh = denoisers.fresh(*prior_moments(), **how.net)
+        fresh = denoisers.fresh(*moments(how.net), **how.net)
     return fit(fresh, how, seed, device, log)
 
 

@@ -9,6 +9,13 @@ Preconditioning after EDM (Karras et al. 2022, arXiv:2206.00364, table 1), here 
 The first two terms are the best answer that looks at one pixel alone; the network F adds what the other pixels know,
 on a scale where its target has unit variance at every noise level: nothing is lost in float32 when m is 1e-3. A
 masked pixel is a pixel with m → ∞; there D is whatever its neighbours say.
+
+:class:`SubspaceDenoiser` starts from the best *linear* answer instead, which looks at all pixels:
+
+.. math::
+    D(u, m) = \hat x\bigl(z + \sigma_z\, F(z, \sigma_z)\bigr)
+
+with the components z, their posterior standard deviation and the spectrum :math:`\hat x(z)` of :mod:`specnb.subspace`.
 """
 
 import json
@@ -21,7 +28,8 @@ from safetensors import safe_open
 from torch import nn
 
 from specnb import results, validate
-from specnb.nets import DnCNN1D, UNet1D
+from specnb.nets import ComponentNet, DnCNN1D, UNet1D
+from specnb.subspace import LinearPosterior, products
 
 MASKED = 30.0
 """Standard deviation that stands for a masked pixel (normalised flux lies in 0…1.2)."""
@@ -30,6 +38,11 @@ MASKED = 30.0
 def noise_map(ivar):
     """Standard deviation per pixel, ``ivar`` (n, 3136) → (n, 3136); masked pixels get ``MASKED``."""
     return torch.where(ivar > MASKED**-2, ivar.rsqrt(), MASKED)
+
+
+def _coordinate(m):
+    """A scalar noise level per spectrum for networks, (n,): within ±5 from S/N 2000 to pure noise."""
+    return torch.log(m.where(m < MASKED, torch.nan).nanmedian(1).values / 0.05)
 
 
 class Denoiser(nn.Module):
@@ -58,8 +71,7 @@ class Denoiser(nn.Module):
         """F, the network's output; shapes as :meth:`forward`."""
         whitened = (u - self.mean) * (self.std**2 + m**2).rsqrt()
         ratio = torch.log(m / self.std)
-        level = torch.log(m.where(m < MASKED, torch.nan).nanmedian(1).values / 0.05)  # ±5 from S/N 2000 to pure noise
-        return self.net(torch.stack([whitened, 0.5 * ratio, torch.tanh(ratio)], 1), level)
+        return self.net(torch.stack([whitened, 0.5 * ratio, torch.tanh(ratio)], 1), _coordinate(m))
 
     def forward(self, u, m):
         """Denoise.
@@ -78,6 +90,48 @@ class Denoiser(nn.Module):
         """
         skip, out = self.scales(m)
         return self.mean + skip * (u - self.mean) + out * self.raw(u, m)
+
+    def misfit(self, u, m, x, good):
+        """(D − x)/c_out of every pixel for the loss; ``good`` is not needed."""
+        skip, out = self.scales(m)
+        return self.raw(u, m) - (x - self.mean - skip * (u - self.mean)) / out
+
+
+class SubspaceDenoiser(nn.Module):
+    """Posterior mean that a network reaches from the linear optimum; called as :class:`Denoiser`.
+
+    Parameters
+    ----------
+    net : ComponentNet
+    mean, basis, diagonal : torch.Tensor
+        First two moments of the prior, of shapes (3136,), (3136, rank), (3136,); see :mod:`specnb.subspace`.
+    """
+
+    def __init__(self, net, mean, basis, diagonal):
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", mean)
+        self.register_buffer("basis", basis)
+        self.register_buffer("diagonal", diagonal)
+        self.register_buffer("pairs", products(basis), persistent=False)
+
+    def _components(self, u, m):
+        linear = LinearPosterior(u, m**-2, self.mean, self.basis, self.diagonal, pairs=self.pairs)
+        covariance = linear.covariance()
+        sd = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt()
+        return linear, covariance, linear.z + sd * self.net(linear.z, sd, _coordinate(m))
+
+    def forward(self, u, m):
+        """E[x | u] of noisy flux ``u`` with standard deviations ``m``, shape (n, 3136) each."""
+        linear, _, z = self._components(u, m)
+        return linear.spectrum(z)
+
+    def misfit(self, u, m, x, good):
+        """D − x in units of the linear optimum's root mean square error (of every eighth pixel, if ``good``)."""
+        linear, covariance, z = self._components(u, m)
+        few = slice(None, None, 8)
+        variance = (linear.variance(covariance, few) * good[:, few]).sum(1) / good[:, few].sum(1)
+        return (linear.spectrum(z) - x) / variance[:, None].sqrt()
 
 
 def sample_bounded(denoiser, u, m, steps=10):
@@ -105,17 +159,20 @@ def sample_bounded(denoiser, u, m, steps=10):
     return u
 
 
-NETS = {"unet": UNet1D, "dncnn": DnCNN1D}
+def fresh(*moments, kind="unet", **config):
+    """A new denoiser from the prior's moments (mean and std; for ``components`` mean, basis and diagonal).
 
-
-def fresh(mean, std, kind="unet", **config):
-    """A new denoiser with a network of this kind and configuration (see :mod:`specnb.nets`)."""
-    return Denoiser(NETS[kind](3, **config), mean, std)
+    ``kind`` is ``unet``, ``dncnn`` or ``components``; ``config`` goes to the network (:mod:`specnb.nets`).
+    """
+    if kind == "components":
+        return SubspaceDenoiser(ComponentNet(**config), *moments)
+    return Denoiser({"unet": UNet1D, "dncnn": DnCNN1D}[kind](3, **config), *moments)
 
 
 def save(denoiser, config, path):
-    """Write a denoiser in half precision: safetensors, its network's configuration in the header; atomic."""
-    tensors = {k: v.half().contiguous().cpu() for k, v in denoiser.state_dict().items() if v.is_floating_point()}
+    """Write a denoiser: safetensors, weights in half precision, its network's configuration in the header; atomic."""
+    tensors = {k: v.contiguous().cpu() for k, v in denoiser.state_dict().items() if v.is_floating_point()}
+    tensors |= {k: tensors[k].half() for k, _ in denoiser.named_parameters()}
     results.write_bytes(path, safetensors.torch.save(tensors, metadata={"config": json.dumps(config)}))
 
 
@@ -125,7 +182,7 @@ def read(path):
         config = json.loads(file.metadata()["config"])
         tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 (no dict)
     with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
-        denoiser = fresh(tensors["mean"], tensors["std"], **config)
+        denoiser = fresh(*(tensors[k] for k in ("mean", "std", "basis", "diagonal") if k in tensors), **config)
     denoiser.load_state_dict(tensors, strict=False)  # all but the batch counters of DnCNN's normalisation
     return denoiser.eval().requires_grad_(False)
 
@@ -150,7 +207,7 @@ def run(denoiser, flux, ivar, steps=1):
         u = torch.where(w > 0, f, denoiser.mean)  # a masked pixel says nothing, whatever it holds
         return sample_bounded(denoiser, u, noise_map(w), steps)
 
-    return in_batches(one, flux.to(device), ivar.to(device)).to(flux.device)
+    return in_batches(one, flux.to(device), ivar.to(device), size=64).to(flux.device)
 
 
 def apply(denoiser, flux, ivar, steps=1):

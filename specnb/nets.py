@@ -163,3 +163,46 @@ class DnCNN1D(nn.Module):
     def forward(self, channels, level=None):
         """The residual y − x̂, (n, in_channels, length) → (n, length); ``level`` is not used, DnCNN is blind to it."""
         return self.layers(channels)[:, 0]
+
+
+class ComponentNet(nn.Module):
+    """Residual multilayer perceptron on the components of a spectrum: what no linear estimate of them can know.
+
+    Parameters
+    ----------
+    rank : int
+        Number of components.
+    width, blocks : int
+        Width of the hidden layers; residual blocks of two.
+    """
+
+    def __init__(self, rank, width=512, blocks=3):
+        super().__init__()
+        self.first = nn.Linear(2 * rank + 1, width)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+            for _ in range(blocks)
+        )
+        self.last = nn.Linear(width, rank)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, z, sd, level):
+        """Correction of the components in units of ``sd``.
+
+        Parameters
+        ----------
+        z, sd : torch.Tensor
+            Linear estimate of the components and its standard deviation, shape (n, rank).
+        level : torch.Tensor
+            A scalar noise coordinate per spectrum, shape (n,).
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (n, rank); zero before training.
+        """
+        h = self.first(torch.cat([z, sd.log(), level[:, None]], 1))
+        for block in self.blocks:
+            h = h + block(h)
+        return self.last(h)

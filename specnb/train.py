@@ -1,7 +1,7 @@
 r"""Training on the endless stream of simulated stars.
 
-The loss is the mean square of the network's own error, :math:`(F - F^\ast)^2 = (D - x)^2 / c_{out}^2`, on good
-pixels: every noise level weighs the same. AdamW, linear warm-up then a cosine to zero, gradient clipping, and an
+The loss is the mean square error on good pixels in units of what a network that says nothing would make, so that every
+noise level weighs the same. AdamW, linear warm-up then a cosine to zero, gradient clipping, and an
 exponential moving average of the weights, which is what is kept.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from tqdm.auto import tqdm
 
+from specnb import baselines
 from specnb.denoisers import MASKED
 from specnb.stars import draw, generator, stream
 
@@ -28,11 +29,16 @@ class Profile:
     rate: float = 2e-3
 
 
-_SMALL, _PLAIN = dict(stem=16, kernel=5), dict(kind="dncnn", kernel=5)
+_SMALL, _PLAIN, _COMPONENTS = dict(stem=16, kernel=5), dict(kind="dncnn", kernel=5), dict(kind="components")
 MODELS = {
     "bounded": {
+        "smoke": Profile(dict(rank=20, width=32, blocks=1, **_COMPONENTS), steps=20, batch_size=16),
+        "quick": Profile(dict(rank=60, width=256, blocks=2, **_COMPONENTS), steps=800, batch_size=64, rate=1e-3),
+        "cpu": Profile(dict(rank=100, width=512, blocks=3, **_COMPONENTS), steps=5000, batch_size=128, rate=1e-3),
+        "full": Profile(dict(rank=200, width=2048, blocks=6, **_COMPONENTS), steps=20000, batch_size=1024, rate=5e-4),
+    },
+    "unet": {
         "smoke": Profile(dict(stem=32, channels=(32, 64)), steps=20, batch_size=16),
-        "quick": Profile(dict(channels=(64, 96, 128), **_SMALL), steps=700, batch_size=64),
         "cpu": Profile(dict(channels=(64, 128, 192), **_SMALL), steps=6000, batch_size=64),
         "full": Profile(
             dict(stem=4, channels=(64, 128, 192, 256, 256), kernel=5, blocks=2), steps=20000, batch_size=256
@@ -44,22 +50,23 @@ MODELS = {
         "full": Profile(dict(depth=17, width=64, kind="dncnn"), steps=20000, batch_size=128),
     },
 }
-"""How each model is trained, by profile; ``dncnn`` is the baseline of :class:`specnb.nets.DnCNN1D`."""
+"""How each model is trained, by profile: ``bounded`` starts from the linear optimum, ``unet`` from the best answer that
+looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`."""
 
 
-def prior_moments(n=4096, seed=0, device="cpu"):
-    """Mean and standard deviation of every pixel over ``n`` training stars, two tensors of shape (3136,)."""
-    x = draw(n, generator("train", seed, 2**31, device)).x
+def moments(net, n=baselines.N_STARS):
+    """What a denoiser of network configuration ``net`` must know of ``n`` training stars, for ``denoisers.fresh``."""
+    if net.get("kind") == "components":
+        return baselines.moments(n, net["rank"])
+    x = draw(n, generator("train", 0, 2**31)).x
     return x.mean(0), x.std(0)
 
 
 def loss(denoiser, batch):
-    """Mean over good pixels of ((D − x)/c_out)², a scalar tensor."""
+    """Mean square over good pixels of the denoiser's misfit, a scalar tensor; 1 is a network that says nothing."""
     m = torch.where(batch.good, batch.level * batch.sigma, MASKED)
     u = torch.where(batch.good, batch.y, denoiser.mean)
-    skip, out = denoiser.scales(m)
-    target = (batch.x - denoiser.mean - skip * (u - denoiser.mean)) / out
-    return ((denoiser.raw(u, m) - target).square() * batch.good).sum() / batch.good.sum()
+    return (denoiser.misfit(u, m, batch.x, batch.good).square() * batch.good).sum() / batch.good.sum()
 
 
 def fit(denoiser, profile, seed=0, device="cpu", log=None):

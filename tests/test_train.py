@@ -23,7 +23,7 @@ def test_training_is_reproducible_and_learns(tmp_path):
 
     def once(log=None):
         torch.manual_seed(0)
-        return train.fit(denoisers.fresh(*train.prior_moments(512), **short.net), short, seed=3, log=log)
+        return train.fit(denoisers.fresh(*train.moments(short.net, 512), **short.net), short, seed=3, log=log)
 
     (a, rows), (b, _) = once(tmp_path / "log.csv"), once()
     for p, q in zip(a.parameters(), b.parameters(), strict=True):

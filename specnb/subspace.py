@@ -1,0 +1,63 @@
+r"""The linear optimum: posterior of a Gaussian prior of low rank plus a diagonal, and what it lets a network do.
+
+For :math:`x \sim N(\mu, BB^\top/\gamma + D)` and the observation u with inverse variances W,
+
+.. math:: z = (\gamma + B^\top \tilde W B)^{-1} B^\top \tilde W (u - \mu), \qquad \tilde W = W (1 + D W)^{-1}, \qquad
+          \hat x(z) = \mu + Bz + D \tilde W (u - \mu - Bz).
+
+Stars are no Gaussian: they lie on a curved surface of eleven dimensions, and :math:`\hat x` is their best estimate
+among linear ones only. But of what the pixels say, the k numbers z keep nearly all.
+"""
+
+import torch
+
+
+def products(basis):
+    """Products of every pair of columns of ``basis``, shape (pixels, k (k + 1)/2): with them a normal matrix is linear."""
+    i, j = torch.triu_indices(basis.shape[1], basis.shape[1])
+    return basis[:, i] * basis[:, j]
+
+
+class LinearPosterior:
+    """z, its covariance, and the spectrum that belongs to any z.
+
+    Parameters
+    ----------
+    flux, ivar : torch.Tensor
+        Shape (n, pixels).
+    mean, basis, diagonal : torch.Tensor
+        μ, B, D, of shapes (pixels,), (pixels, k), (pixels,); k may be 0.
+    ridge : float
+        γ, precision of the components; 1 is the prior's own, towards 0 is weighted least squares.
+    pairs : torch.Tensor, optional
+        :func:`products` of ``basis``: ten times as fast for whoever keeps them.
+    """
+
+    def __init__(self, flux, ivar, mean, basis, diagonal, ridge=1.0, pairs=None):
+        self.mean, self.basis, self.diagonal = mean, basis, diagonal
+        self.weight, self.residual = ivar / (1 + diagonal * ivar), flux - mean
+        if pairs is None:
+            normal = (basis.mT * self.weight[:, None]) @ basis
+        else:
+            k = basis.shape[1]
+            i, j = torch.triu_indices(k, k, device=flux.device)
+            normal = basis.new_empty(len(flux), k, k)
+            normal[:, i, j] = normal[:, j, i] = self.weight @ pairs
+        self.normal = normal.double()  # entries are good to 1e-7 each; their inverse needs more
+        self.normal.diagonal(dim1=1, dim2=2).add_(ridge)
+        right = ((self.weight * self.residual) @ basis).double()
+        self.z = torch.linalg.solve(self.normal, right).to(basis.dtype)
+
+    def spectrum(self, z):
+        """x̂(z), shape (n, pixels), of ``z`` (n, k)."""
+        fit = z @ self.basis.mT
+        return self.mean + fit + self.diagonal * self.weight * (self.residual - fit)
+
+    def covariance(self):
+        """Posterior covariance of z, shape (n, k, k)."""
+        return torch.linalg.inv(self.normal).to(self.basis.dtype)
+
+    def variance(self, covariance, pixels=slice(None)):
+        """Posterior variance of x at ``pixels`` (an index or slice), shape (n, …), from :meth:`covariance`."""
+        left, basis = 1 - (self.diagonal * self.weight)[:, pixels], self.basis[pixels]
+        return left**2 * ((covariance @ basis.mT) * basis.mT).sum(1) + self.diagonal[pixels] * left
