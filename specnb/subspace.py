@@ -13,7 +13,7 @@ import torch
 
 
 def products(basis):
-    """Products of every pair of columns of ``basis``, shape (pixels, k (k + 1)/2): with them a normal matrix is linear."""
+    """Products of every pair of columns of ``basis``, shape (pixels, k (k + 1)/2): a normal matrix is then linear."""
     i, j = torch.triu_indices(basis.shape[1], basis.shape[1])
     return basis[:, i] * basis[:, j]
 
