@@ -1,0 +1,96 @@
+"""The linear optimum, and the network that starts from it."""
+
+import pytest
+import torch
+
+from specnb import baselines, denoisers
+from specnb.stars import Batch, draw, generator
+from specnb.subspace import LinearPosterior, products
+from specnb.train import loss
+
+
+def world(n, k=3, pixels=24, seed=0):
+    """μ, B, D, and n observations with their inverse variances; float64, two pixels masked."""
+    g = torch.Generator().manual_seed(seed)
+    mean, basis = torch.randn(pixels, generator=g).double(), torch.randn(pixels, k, generator=g).double()
+    diagonal = 0.1 * torch.rand(pixels, generator=g).double()
+    ivar = torch.rand(n, pixels, generator=g).double() * 20
+    ivar[:, 4:6] = 0
+    return (mean, basis, diagonal), torch.randn(n, pixels, generator=g).double(), ivar
+
+
+def test_variance_is_that_of_the_dense_closed_form():
+    (mean, basis, diagonal), u, ivar = world(2)
+    linear = LinearPosterior(u, ivar, mean, basis, diagonal)
+    found = linear.variance(linear.covariance())
+    for row, w in zip(found, ivar, strict=True):
+        dense = torch.linalg.inv(torch.linalg.inv(basis @ basis.mT + diagonal.diag()) + w.diag())
+        assert torch.allclose(row, dense.diagonal(), atol=1e-10)
+    few = linear.variance(linear.covariance(), slice(None, None, 8))
+    assert torch.allclose(few, found[:, ::8])
+
+
+def test_pairs_change_nothing_but_the_speed():
+    (mean, basis, diagonal), u, ivar = world(3, k=5)
+    slow = LinearPosterior(u, ivar, mean, basis, diagonal)
+    fast = LinearPosterior(u, ivar, mean, basis, diagonal, pairs=products(basis))
+    assert torch.allclose(slow.normal, fast.normal, atol=1e-12)
+    assert torch.allclose(slow.z, fast.z, atol=1e-12)
+
+
+def test_without_components_every_pixel_stands_alone():
+    (mean, basis, diagonal), u, ivar = world(2)
+    linear = LinearPosterior(u, ivar, mean, basis[:, :0], diagonal)
+    gain = diagonal / (diagonal + 1 / ivar)
+    assert torch.allclose(linear.spectrum(linear.z), mean + gain * (u - mean))
+    assert torch.allclose(linear.variance(linear.covariance()), diagonal * (1 - gain))
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    torch.manual_seed(0)
+    return denoisers.fresh(*baselines.moments(rank=20), kind="components", rank=20, width=32, blocks=1)
+
+
+def test_an_untrained_network_is_the_linear_optimum(untrained):
+    stars = draw(4, generator("validation", 5), snr=(10, 50))
+    ivar = stars.good / (stars.level * stars.sigma) ** 2
+    flux = stars.y.where(stars.good, 1.0)
+    assert torch.allclose(denoisers.run(untrained, flux, ivar), baselines.wiener(flux, ivar, rank=20), atol=1e-3)
+
+
+def test_as_the_noise_goes_the_observation_stays(untrained):
+    stars = draw(2, generator("validation", 6))
+    u = stars.x + 1e-6 * torch.randn(2, 3136, generator=torch.Generator().manual_seed(0))
+    assert (untrained(u, torch.full_like(u, 1e-6)) - u).abs().max() < 1e-4
+
+
+def test_saved_and_read_back(untrained, tmp_path):
+    denoisers.save(untrained, {"kind": "components", "rank": 20, "width": 32, "blocks": 1}, tmp_path / "m.safetensors")
+    again = denoisers.read(tmp_path / "m.safetensors")
+    assert torch.equal(again.basis, untrained.basis)  # moments keep their precision, only weights are halved
+    u = torch.rand(1, 3136)
+    assert torch.allclose(again(u, torch.full_like(u, 0.1)), untrained(u, torch.full_like(u, 0.1)), atol=1e-3)
+
+
+def test_a_curved_world_is_learnt_where_no_linear_estimate_can():
+    """Components t and (t² − 1)/√2 are uncorrelated: no linear estimate can use one for the other."""
+    g = torch.Generator().manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(1024, 2, generator=g)).Q * 4
+
+    def batch(n):
+        t = torch.randn(n, 1, generator=g)
+        x = 1 + torch.cat([t, (t**2 - 1) / 2**0.5], 1) @ basis.mT
+        sigma, level = torch.ones(n, 1024), torch.full((n, 1), 1.0)
+        y = x + torch.randn(n, 1024, generator=g)
+        return Batch(x, y, sigma, level, torch.ones(n, 1024, dtype=torch.bool), torch.zeros(n, 11))
+
+    torch.manual_seed(0)
+    model = denoisers.fresh(torch.ones(1024), basis, torch.full((1024,), 1e-6), kind="components", rank=2, width=64)
+    assert loss(model, batch(2000)).item() == pytest.approx(1, abs=0.15)  # the network says nothing yet
+    optimiser = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(200):
+        optimiser.zero_grad()
+        loss(model, batch(256)).backward()
+        optimiser.step()
+    assert loss(model, batch(2000)).item() < 0.8
