@@ -140,7 +140,7 @@ def test_prior_holds_the_variance_of_stars_it_has_not_seen():
     unit = basis / basis.norm(dim=0)
     assert torch.allclose(unit.mT @ unit, torch.eye(baselines.RANK), atol=1e-3)
     rest = x - x @ unit @ unit.mT
-    assert rest.square().mean().sqrt() < 5e-4
+    assert rest.square().mean().sqrt() < 8e-4
     assert rest.square().mean().item() == pytest.approx(diagonal.mean().item(), rel=0.5)
 
 
