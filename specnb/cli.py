@@ -136,8 +136,8 @@ def grid_sources(folder: Path):
 def grid_build(
     sources: Annotated[Path, typer.Argument(help="line lists, from `specnb grid sources`")],
     folder: Annotated[Path, typer.Argument(help="one file a star")],
-    stars: Annotated[int, typer.Option(help="the first so many of the design")] = 600,
-    workers: Annotated[int, typer.Option(help="processes; a star takes about a minute of one core")] = 1,
+    stars: Annotated[int, typer.Option(help="the first so many of the design")] = 780,
+    workers: Annotated[int, typer.Option(help="processes; a star takes half a minute to a minute of one core")] = 1,
     start: Annotated[Path | None, typer.Option(help="a packed grid to continue")] = None,
 ):
     """Compute LTE spectra; stop and continue at will."""
