@@ -30,7 +30,7 @@ class LinearPosterior:
     ridge : float
         γ, precision of the components; 1 is the prior's own, towards 0 is weighted least squares.
     pairs : torch.Tensor, optional
-        :func:`products` of ``basis``: ten times as fast for whoever keeps them.
+        :func:`products` of ``basis``: several times as fast for whoever keeps them.
     """
 
     def __init__(self, flux, ivar, mean, basis, diagonal, ridge=1.0, pairs=None):
