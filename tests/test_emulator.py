@@ -86,7 +86,7 @@ def test_fit_recovers_a_linear_world(tmp_path):
     shapes = np.exp(-0.5 * ((FINE_LOGLAM[None] - np.array([[3.70], [3.80], [3.90]])) / 2e-3) ** 2)
     depth = np.c_[0.2 * (5000 / y[:, 0]) ** 2, 0.1 + 0.02 * y[:, 1], 0.1 * 10 ** (0.3 * y[:, 2])]
     flux = 1 - depth @ shapes
-    model = emulator.fit(y[:100], flux[:100], components=3, hidden=16, iterations=500)
+    model = emulator.fit(y[:100], flux[:100], components=3, hidden=16)
     r = emulator.residuals(model, y[100:], flux[100:])
     assert np.sqrt((r**2).mean()) < 1e-3
 

@@ -103,7 +103,7 @@ def test_bosz_text_files_of_both_releases(tmp_path):
 
 
 def test_command_trains_on_a_users_grid(tmp_path, monkeypatch):
-    monkeypatch.setattr(emulator, "fit", partial(emulator.fit, members=1, iterations=300))
+    monkeypatch.setattr(emulator, "fit", partial(emulator.fit, members=1))
     wave = np.arange(4100, 9100, 1.0)
     y, flux = spectra(wave)
     np.savez(tmp_path / "mine.npz", wave=wave, flux=flux, **table(y))
