@@ -47,6 +47,19 @@ def rms(r, axis=None):
     return np.sqrt(np.mean(np.square(r, dtype="f8"), axis=axis))
 
 
+def summary(each):
+    """The card's headline from the RMS of every star, (n,)."""
+    value, *interval = metrics.bootstrap(rms, each)
+    return {
+        "stars": len(each),
+        "rms": value,
+        "rms_interval": interval,
+        "median": float(np.median(each)),
+        "worst": float(each.max()),
+        "share_within_1.5e-3": float((each <= 1.5e-3).mean()),
+    }
+
+
 def scores(labels, r):
     """The card's numbers from labels (n, 4) and native residuals (n, 3136)."""
     each = rms(r, axis=1)
@@ -59,13 +72,8 @@ def scores(labels, r):
                     "stars": int(inside.sum()), "rms": float(rms(r[inside]))}  # fmt: skip
     giant = (labels[:, 0] < 5000) & (labels[:, 1] < 2.9)
     return {
-        "stars": len(labels),
-        "rms": float(rms(r)),
-        "rms_interval": list(metrics.bootstrap(rms, each)[1:]),
-        "median": float(np.median(each)),
-        "worst": float(each.max()),
+        **summary(each),
         "worst_labels": [round(float(v), 3) for v in labels[each.argmax()]],
-        "share_within_1.5e-3": float((each <= 1.5e-3).mean()),
         "cool_giants": {"stars": int(giant.sum()), "rms": float(rms(r[giant])) if giant.any() else None},
         "by_wavelength": {name: float(rms(r[:, inside])) for name, inside in by_region().items()},
         "by_labels": cells,
@@ -99,12 +107,7 @@ def cross_validated(grid, judge, components, seed, folds=5):
         rows, out = ~judge & (fold != i), fold == i
         model = emulator.fit(grid.labels[rows], grid.flux[rows], grid.resolution, components, seed=seed)
         each[out] = rms(emulator.residuals(model, grid.labels[out], grid.flux[out]), axis=1)
-    each = each[fold < folds]
-    value, *interval = metrics.bootstrap(rms, each)
-    return {
-        "stars": len(each), "rms": value, "rms_interval": interval, "median": float(np.median(each)),
-        "worst": float(each.max()), "share_within_1.5e-3": float((each <= 1.5e-3).mean()),
-    }  # fmt: skip
+    return summary(each[fold < folds])
 
 
 def train(path, output, seed=0, curve=False, **said):

@@ -81,46 +81,6 @@ def test_each_star_gets_the_entry_of_its_snr():
 # --- the linear optimum -----------------------------------------------------------------------------------------------
 
 
-def toy(n, pixels=12, k=3, seed=0):
-    """A Gaussian prior of rank k plus a diagonal, n draws, and their observations; float64."""
-    rng = torch.Generator().manual_seed(seed)
-
-    def normal(*shape):
-        return torch.randn(*shape, generator=rng, dtype=torch.float64)
-
-    mean, basis, diagonal = normal(pixels), normal(pixels, k), 0.1 * normal(pixels).square()
-    ivar = normal(pixels).square().expand(n, -1).clone()
-    ivar[:, 2:4] = 0
-    x = mean + normal(n, k) @ basis.mT + diagonal.sqrt() * normal(n, pixels)
-    y = x + normal(n, pixels) / ivar.sqrt().where(ivar > 0, 1.0)
-    return mean, basis, diagonal, ivar, x, y
-
-
-def test_linear_equals_the_dense_closed_form():
-    mean, basis, diagonal, ivar, _, y = toy(5)
-    covariance, w = basis @ basis.mT + diagonal.diag(), ivar[0].diag()
-    posterior = torch.linalg.inv(torch.linalg.inv(covariance) + w)
-    expected = mean + (y - mean) @ w @ posterior
-    assert torch.allclose(baselines.linear(y, ivar, mean, basis, diagonal), expected, atol=1e-10)
-
-
-def test_mse_on_gaussian_draws_is_the_trace_of_the_posterior_covariance():
-    mean, basis, diagonal, ivar, x, y = toy(20_000)
-    posterior = torch.linalg.inv(torch.linalg.inv(basis @ basis.mT + diagonal.diag()) + ivar[0].diag())
-    error = (baselines.linear(y, ivar, mean, basis, diagonal) - x).square().sum(1)
-    assert error.mean().item() == pytest.approx(posterior.trace().item(), abs=4 * error.std().item() / 20_000**0.5)
-    for worse in (baselines.linear(y, ivar, mean, basis, 0 * diagonal), mean.expand(20_000, -1)):
-        assert (worse - x).square().sum(1).mean() > error.mean()
-
-
-def test_without_a_prior_it_is_weighted_least_squares():
-    mean, basis, diagonal, ivar, _, y = toy(1)
-    root = ivar[0].sqrt()
-    z = np.linalg.lstsq((root[:, None] * basis).numpy(), (root * (y - mean))[0].numpy(), rcond=None)[0]
-    found = baselines.linear(y, ivar, mean, basis, 0 * diagonal, ridge=1e-12)
-    assert torch.allclose(found[0], mean + basis @ torch.from_numpy(z), atol=1e-8)
-
-
 def test_single_precision_is_enough():
     """Sums over pixels are in float32; at S/N 2000 their errors must still be far below those of the estimate."""
     x, flux, ivar = stars(16, 8, 2000.0)

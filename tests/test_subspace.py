@@ -1,5 +1,6 @@
 """The linear optimum, and the network that starts from it."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,18 +10,48 @@ from specnb.subspace import LinearPosterior, products
 from specnb.train import loss
 
 
-def world(n, k=3, pixels=24, seed=0):
-    """μ, B, D, and n observations with their inverse variances; float64, two pixels masked."""
-    g = torch.Generator().manual_seed(seed)
-    mean, basis = torch.randn(pixels, generator=g).double(), torch.randn(pixels, k, generator=g).double()
-    diagonal = 0.1 * torch.rand(pixels, generator=g).double()
-    ivar = torch.rand(n, pixels, generator=g).double() * 20
-    ivar[:, 4:6] = 0
-    return (mean, basis, diagonal), torch.randn(n, pixels, generator=g).double(), ivar
+def toy(n, pixels=12, k=3, seed=0):
+    """A Gaussian prior of rank k plus a diagonal, n draws, and their observations; float64."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+    mean, basis, diagonal = normal(pixels), normal(pixels, k), 0.1 * normal(pixels).square()
+    ivar = normal(pixels).square().expand(n, -1).clone()
+    ivar[:, 2:4] = 0
+    x = mean + normal(n, k) @ basis.mT + diagonal.sqrt() * normal(n, pixels)
+    y = x + normal(n, pixels) / ivar.sqrt().where(ivar > 0, 1.0)
+    return mean, basis, diagonal, ivar, x, y
+
+
+def test_linear_equals_the_dense_closed_form():
+    mean, basis, diagonal, ivar, _, y = toy(5)
+    covariance, w = basis @ basis.mT + diagonal.diag(), ivar[0].diag()
+    posterior = torch.linalg.inv(torch.linalg.inv(covariance) + w)
+    expected = mean + (y - mean) @ w @ posterior
+    assert torch.allclose(baselines.linear(y, ivar, mean, basis, diagonal), expected, atol=1e-10)
+
+
+def test_mse_on_gaussian_draws_is_the_trace_of_the_posterior_covariance():
+    mean, basis, diagonal, ivar, x, y = toy(20_000)
+    posterior = torch.linalg.inv(torch.linalg.inv(basis @ basis.mT + diagonal.diag()) + ivar[0].diag())
+    error = (baselines.linear(y, ivar, mean, basis, diagonal) - x).square().sum(1)
+    assert error.mean().item() == pytest.approx(posterior.trace().item(), abs=4 * error.std().item() / 20_000**0.5)
+    for worse in (baselines.linear(y, ivar, mean, basis, 0 * diagonal), mean.expand(20_000, -1)):
+        assert (worse - x).square().sum(1).mean() > error.mean()
+
+
+def test_without_a_prior_it_is_weighted_least_squares():
+    mean, basis, diagonal, ivar, _, y = toy(1)
+    root = ivar[0].sqrt()
+    z = np.linalg.lstsq((root[:, None] * basis).numpy(), (root * (y - mean))[0].numpy(), rcond=None)[0]
+    found = baselines.linear(y, ivar, mean, basis, 0 * diagonal, ridge=1e-12)
+    assert torch.allclose(found[0], mean + basis @ torch.from_numpy(z), atol=1e-8)
 
 
 def test_variance_is_that_of_the_dense_closed_form():
-    (mean, basis, diagonal), u, ivar = world(2)
+    mean, basis, diagonal, ivar, _, u = toy(2)
     linear = LinearPosterior(u, ivar, mean, basis, diagonal)
     found = linear.variance(linear.covariance())
     for row, w in zip(found, ivar, strict=True):
@@ -31,7 +62,7 @@ def test_variance_is_that_of_the_dense_closed_form():
 
 
 def test_pairs_change_nothing_but_the_speed():
-    (mean, basis, diagonal), u, ivar = world(3, k=5)
+    mean, basis, diagonal, ivar, _, u = toy(3, k=5)
     slow = LinearPosterior(u, ivar, mean, basis, diagonal)
     fast = LinearPosterior(u, ivar, mean, basis, diagonal, pairs=products(basis))
     assert torch.allclose(slow.normal, fast.normal, atol=1e-12)
@@ -39,7 +70,7 @@ def test_pairs_change_nothing_but_the_speed():
 
 
 def test_without_components_every_pixel_stands_alone():
-    (mean, basis, diagonal), u, ivar = world(2)
+    mean, basis, diagonal, ivar, _, u = toy(2)
     linear = LinearPosterior(u, ivar, mean, basis[:, :0], diagonal)
     gain = diagonal / (diagonal + 1 / ivar)
     assert torch.allclose(linear.spectrum(linear.z), mean + gain * (u - mean))
