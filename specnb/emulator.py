@@ -22,6 +22,7 @@ from importlib.resources import files
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.functional import gelu, linear
 
 from specnb.grid import FINE_RESOLUTION
 from specnb.operators import fourier_length, to_fourier, to_native
@@ -54,11 +55,22 @@ class Emulator(nn.Module):
             )
             for _ in range(members)
         )
-        self.prepare()
 
     def prepare(self):
-        """Take the Fourier transform of the basis; call it after the buffers change."""
-        self.register_buffer("fourier", to_fourier(torch.cat([self.mean[None], self.basis])), persistent=False)
+        """Transform the basis and lay the networks side by side; call it when the weights are final."""
+        first, _, second, _, last = zip(*self.nets, strict=True)
+        ready = {
+            "fourier": to_fourier(torch.cat([self.mean[None], self.basis])),
+            "first": torch.cat([layer.weight for layer in first]),
+            "first_bias": torch.cat([layer.bias for layer in first]),
+            "second": torch.stack([layer.weight.T for layer in second]),
+            "second_bias": torch.stack([layer.bias[None] for layer in second]),
+            "last": torch.cat([layer.weight for layer in last], 1) * (self.scale / len(last)),
+            "last_bias": torch.stack([layer.bias for layer in last]).mean(0) * self.scale,
+        }
+        for name, value in ready.items():
+            self.register_buffer(name, value.detach().contiguous(), persistent=False)
+        return self.eval().requires_grad_(False)
 
     @staticmethod
     def features(labels):
@@ -70,8 +82,10 @@ class Emulator(nn.Module):
 
     def coefficients(self, labels):
         """Basis coefficients, shape (n, k), of ``labels``: (n, 4) teff [K], logg [cgs], m_h, alpha_m [dex]."""
-        x = self.features(labels)
-        return torch.stack([net(x) for net in self.nets]).mean(0) * self.scale
+        x = gelu(linear(self.features(labels), self.first, self.first_bias))
+        x = x.unflatten(1, (len(self.nets), -1)).transpose(0, 1)
+        x = gelu(torch.baddbmm(self.second_bias, x, self.second)).transpose(0, 1).flatten(1)
+        return linear(x, self.last, self.last_bias)
 
     def fine(self, labels):
         """Flux on the fine grid, shape (n, 16151), without RV or rotation; labels as above."""
@@ -87,7 +101,7 @@ class Emulator(nn.Module):
         rv, vsini : torch.Tensor
             km/s, shape (n,).
         resolution : torch.Tensor
-            Resolving power, shape (n,).
+            Resolving power, shape (n,), or (1,) for all.
 
         Returns
         -------
@@ -105,7 +119,7 @@ def from_state(state):
     with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
         emulator = Emulator(state["mean"], state["basis"], len(state["nets.0.0.bias"]), members)
     emulator.load_state_dict(state)
-    return emulator.eval().requires_grad_(False)
+    return emulator.prepare()
 
 
 def read(path):
@@ -159,9 +173,7 @@ def fit(
     x, y = emulator.features(torch.as_tensor(labels, dtype=torch.float64)), target / scale
     for net in emulator.nets:
         _minimise(net, x, y, iterations, decay)
-    emulator = emulator.float()
-    emulator.prepare()
-    return emulator.eval().requires_grad_(False)
+    return emulator.float().prepare()
 
 
 def _seen(lines, base, resolution=1800.0):

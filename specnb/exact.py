@@ -23,9 +23,9 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from specnb import fit, prior, validate
-from specnb.mixture import Mixture, adapt, independence_chains
+from specnb.mixture import BLOCK, Mixture, adapt, independence_chains
 
-CHAINS, LENGTH, BURN_IN = 4, 640, 32
+CHAINS, LENGTH, BURN_IN = 4, 640, 1 + BLOCK
 ADAPT, ROUNDS, ATTEMPTS = 320, 3, 3
 RHAT_MAX, ESS_MIN = 1.01, 400.0
 BATCH = 64
@@ -110,8 +110,8 @@ def oracle(
 
     Notes
     -----
-    Population Monte Carlo (Cappé et al. 2008) and independence Metropolis-Hastings; R-hat and ESS after Vehtari et al.
-    2021 (arXiv:1903.08008), computed by ArviZ.
+    Population Monte Carlo (Cappé et al. 2008) and generalised Metropolis-Hastings (Calderhead 2014); R-hat and ESS
+    after Vehtari et al. 2021 (arXiv:1903.08008), computed by ArviZ.
     """
     n_samples = validate.integer("n_samples", n_samples, 1, CHAINS * LENGTH)
     seed = validate.integer("seed", seed, 0)
@@ -172,7 +172,9 @@ def start(world, flux, ivar):
         own = torch.linalg.cholesky(torch.linalg.inv(optimum.curvature))
         mean.append(torch.where(other[:, None], optimum.z, best.z))
         roots.append(torch.where(other[:, None, None], own, (1.5 + 0.5 * k) * root))
-    share = torch.tensor([0.4, *[0.6 / len(every)] * len(every)], dtype=torch.float64, device=flux.device)
+    mean.append(best.z)
+    roots.append(2 * root)
+    share = torch.tensor([0.4, *[0.6 / len(mean[1:])] * len(mean[1:])], dtype=torch.float64, device=flux.device)
     return Mixture(share.expand(len(flux), -1).clone(), torch.stack(mean, 1), torch.stack(roots, 1)), modes
 
 

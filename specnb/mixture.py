@@ -7,7 +7,9 @@ responsibilities :math:`\rho_k`, Mahalanobis distances :math:`d_k` and :math:`\e
 .. math:: \alpha_k = \sum W \rho_k, \quad \mu_k = \frac{\sum W\rho_k\eta_k z}{\sum W\rho_k\eta_k}, \quad
           \Sigma_k = \frac{\sum W\rho_k\eta_k (z-\mu_k)(z-\mu_k)^T}{\sum W\rho_k} .
 
-The final mixture proposes to independence Metropolis-Hastings chains, which are exact whatever the mixture.
+One component is not fitted but as wide as the posterior and a little more, and keeps a share of the draws: a mixture
+that misses a skewed tail would stick there. The final mixture proposes to independence Metropolis-Hastings chains,
+which are exact whatever the mixture.
 """
 
 from dataclasses import dataclass
@@ -19,6 +21,12 @@ NU = 5.0
 
 FLOOR = 0.03
 """Least weight of a component: no mode is given up while adapting."""
+
+SHARE, WIDTH = 0.3, 1.2
+"""Weight of the wide component, and its width in units of the posterior's: no weight π/q is far above the others."""
+
+BLOCK = 32
+"""Proposals among which a chain chooses at once."""
 
 PRIOR_DRAWS = 20.0
 """Weight, in draws, of the covariance within all components in that of each."""
@@ -80,6 +88,21 @@ class Mixture:
             torch.linalg.cholesky(scatter + torch.diag_embed(jitter)[:, None]),
         )
 
+    def defended(self, z, log_weight):
+        """The mixture whose last component is a wide one with the moments of the weighted draws z (n, m, D)."""
+        w = torch.softmax(log_weight, 1)[..., None]
+        mean = (w * z).sum(1)
+        away = z - mean[:, None]
+        draws = 1 / w.square().sum(1)[..., None]
+        before = self.root[:, -1] @ self.root[:, -1].mT
+        covariance = (draws * ((w * away).mT @ away) * WIDTH**2 + PRIOR_DRAWS * before) / (draws + PRIOR_DRAWS)
+        rest = self.weight[:, :-1] * ((1 - SHARE) / self.weight[:, :-1].sum(1, keepdim=True))
+        return Mixture(
+            torch.cat([rest, torch.full_like(rest[:, :1], SHARE)], 1),
+            torch.cat([self.mean[:, :-1], mean[:, None]], 1),
+            torch.cat([self.root[:, :-1], torch.linalg.cholesky(covariance)[:, None]], 1),
+        )
+
 
 def adapt(mixture, log_target, draws, rounds, generator, steps=3):
     """Move a mixture towards a target.
@@ -110,16 +133,22 @@ def adapt(mixture, log_target, draws, rounds, generator, steps=3):
         log_weight = torch.cat(target, 1) - density
         for _ in range(steps):
             mixture = mixture.moved(points, log_weight)
+        mixture = mixture.defended(points, log_weight)
     return mixture
 
 
 def independence_chains(log_target, proposal, z, chains, generator):
-    """Metropolis-Hastings chains whose proposals are independent of their state.
+    """Metropolis-Hastings chains whose proposals are independent of their state, ``BLOCK`` proposals at a time.
+
+    A block's states are drawn from its proposals and the state before it with the weights π/q, each with the right
+    probability and all together by one systematic resampling; the last of them goes into the next block
+    (generalised Metropolis-Hastings, Calderhead 2014, PNAS 111, 17408).
 
     Parameters
     ----------
     log_target, proposal : torch.Tensor
-        ln π and ln q at the proposed points, shape (n, chains × length), cut into ``chains`` runs of ``length``.
+        ln π and ln q at the proposed points, shape (n, chains × length), cut into ``chains`` runs of ``length``: where
+        the chain starts, and whole blocks.
     z : torch.Tensor
         Proposed points, (n, chains × length, D).
     chains : int
@@ -130,20 +159,23 @@ def independence_chains(log_target, proposal, z, chains, generator):
     z : torch.Tensor
         The chains, (n, chains, length, D).
     acceptance : torch.Tensor
-        Shape (n,).
+        Share of states that differ from the one before, shape (n,).
     """
     n, total, dim = z.shape
     length = total // chains
     ratio = (log_target - proposal).reshape(n, chains, length)
-    threshold = torch.rand(ratio.shape, generator=generator, dtype=torch.float64, device=z.device).log()
     index = torch.zeros(n, chains, length, dtype=torch.long, device=z.device)
-    state, now = torch.zeros(n, chains, dtype=torch.long, device=z.device), ratio[:, :, 0]
-    accepted = torch.zeros(n, dtype=torch.float64, device=z.device)
-    for t in range(1, length):
-        move = threshold[:, :, t] < ratio[:, :, t] - now
-        state = torch.where(move, t, state)
-        now = torch.where(move, ratio[:, :, t], now)
-        index[:, :, t] = state
-        accepted += move.double().mean(1)
+    state = torch.zeros(n, chains, 1, dtype=torch.long, device=z.device)
+    step = torch.arange(BLOCK, dtype=torch.float64, device=z.device)
+    for first in range(1, length, BLOCK):
+        new = torch.arange(first, first + BLOCK, device=z.device).expand(n, chains, BLOCK)
+        candidates = torch.cat([state, new], 2)
+        share = torch.softmax(ratio.gather(2, candidates), 2).cumsum(2)
+        turn = BLOCK * torch.rand(n, chains, 1, generator=generator, dtype=torch.float64, device=z.device)
+        at = (step + turn) % BLOCK / BLOCK
+        chosen = torch.searchsorted(share, at).clamp(max=BLOCK)
+        index[:, :, first : first + BLOCK] = candidates.gather(2, chosen)
+        state = index[:, :, first + BLOCK - 1 : first + BLOCK]
+    moved = (index[:, :, 1:] != index[:, :, :-1]).double().mean((1, 2))
     z = z.reshape(n, chains, length, dim)
-    return z.gather(2, index[..., None].expand(-1, -1, -1, dim)), accepted / (length - 1)
+    return z.gather(2, index[..., None].expand(-1, -1, -1, dim)), moved

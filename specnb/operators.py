@@ -93,7 +93,7 @@ def rotation_transfer(x, limb_darkening=LIMB_DARKENING):
     Parameters
     ----------
     x : torch.Tensor
-        :math:`2\pi f w`, dimensionless, any shape.
+        :math:`2\pi f w`, dimensionless, not negative, any shape.
     limb_darkening : float
         Linear coefficient ε.
 
@@ -102,16 +102,14 @@ def rotation_transfer(x, limb_darkening=LIMB_DARKENING):
     torch.Tensor
         Same shape; 1 at ``x = 0``.
     """
-    small = x.abs() < 0.3  # below, the closed forms lose digits in float32; the series is exact to 1e-7
-    safe = torch.where(small, torch.ones_like(x), x)
-    square = torch.where(small, x, torch.zeros_like(x)) ** 2
-    uniform = torch.where(small, 1 - square / 8 + square**2 / 192, 2 * _BesselJ1.apply(safe) / safe)
-    darkened = torch.where(
-        small, 1 - square / 10 + square**2 / 280, 3 * (torch.sin(safe) - safe * torch.cos(safe)) / safe**3
-    )
     # areas of the two terms of G: 2(1-ε)√(1-v²) → π(1-ε), πε/2 (1-v²) → 2πε/3
     weight = (2 * limb_darkening / 3) / (1 - limb_darkening / 3)
-    return (1 - weight) * uniform + weight * darkened
+    square, safe = x**2, x.clamp(min=0.3)
+    uniform = 2 * _BesselJ1.apply(safe) / safe
+    darkened = 3 * (torch.sin(safe) - safe * torch.cos(safe)) / safe**3
+    series = 1 - square * ((1 - weight) / 8 + weight / 10) + square**2 * ((1 - weight) / 192 + weight / 280)
+    # near 0 the closed forms lose digits in float32; the series is exact to 1e-7
+    return torch.where(x < 0.3, series, (1 - weight) * uniform + weight * darkened)
 
 
 def velocity_shift(rv):
@@ -135,7 +133,7 @@ def transfer(frequency, rv, vsini, resolution, base=FINE_RESOLUTION):
     rv, vsini : torch.Tensor
         km/s, shape (n,).
     resolution : torch.Tensor
-        Resolving power λ/FWHM below ``base``, shape (n,).
+        Resolving power λ/FWHM below ``base``, shape (n,), or (1,) for all.
     base : float or scalar torch.Tensor
         Resolving power of the spectrum on the fine grid.
 
@@ -184,7 +182,7 @@ def to_native(fourier, rv, vsini, resolution, base=FINE_RESOLUTION):
     fourier : torch.Tensor
         From :func:`to_fourier`, cut to the first ``fourier_length(resolution) + 2`` columns or longer, shape (n, ·).
     rv, vsini, resolution : torch.Tensor
-        km/s, km/s, λ/FWHM, shape (n,).
+        km/s, km/s, λ/FWHM, shape (n,); a resolution for all may have shape (1,).
     base : float or scalar torch.Tensor
         Resolving power of the spectra.
 

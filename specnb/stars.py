@@ -44,7 +44,7 @@ def legendre(device="cpu"):
 
 def normalised(labels, emulator, resolution=RESOLUTION):
     """Spectra without continuum error: (n, 6 or more) labels → (n, 3136), differentiable."""
-    r = torch.full_like(labels[:, 0], resolution)
+    r = labels.new_full((1,), resolution)
     return emulator(labels[:, :4], labels[:, 4], labels[:, 5], r)
 
 

@@ -48,6 +48,13 @@ def test_emulator_stays_physical_to_the_corners():
                 assert flux.max() < 1.03
 
 
+def test_networks_side_by_side_are_the_networks_one_by_one():
+    model, y = emulator.load_emulator("cpu"), labels(4)
+    x = model.features(y)
+    separate = torch.stack([net(x) for net in model.nets]).mean(0) * model.scale
+    assert torch.allclose(model.coefficients(y), separate, rtol=1e-5, atol=1e-5 * float(separate.abs().max()))
+
+
 def test_native_flux_is_the_fine_flux_observed():
     """The precomputed transform of the basis equals transforming the fine spectrum itself."""
     from specnb.operators import to_fourier, to_native
