@@ -10,12 +10,17 @@ The first two terms are the best answer that looks at one pixel alone; the netwo
 on a scale where its target has unit variance at every noise level: nothing is lost in float32 when m is 1e-3. A
 masked pixel is a pixel with m → ∞; there D is whatever its neighbours say.
 
-:class:`SubspaceDenoiser` starts from the best *linear* answer instead, which looks at all pixels:
+:class:`SubspaceDenoiser` starts from the best *linear* answer instead, which looks at all pixels: components z with
+standard deviations :math:`\sigma_z` (:mod:`specnb.subspace`). It is best for a Gaussian prior, and stars are none: they
+lie on a curved surface of eleven dimensions. But near any point a curved surface is flat. So a network says what stars
+near the first answer look like, mean :math:`z_0` and covariance :math:`P = JJ^\top + \mathrm{diag}\,v`, and the
+same linear algebra gives the answer for that local prior, of whatever noise:
 
 .. math::
-    D(u, m) = \hat x\bigl(z + \sigma_z\, F(z, \sigma_z)\bigr)
+    z' = z_0 + P\,(1 + A P)^{-1} B^\top \tilde W\,(u - \mu - B_+ z_0) + \sigma_z F, \qquad A = B^\top \tilde W B .
 
-with the components z, their posterior standard deviation and the spectrum :math:`\hat x(z)` of :mod:`specnb.subspace`.
+:math:`B_+` has more components than B: those too weak for the pixels to say much about, which follow from the others.
+The shift F is for what is not Gaussian even there.
 """
 
 import json
@@ -28,7 +33,7 @@ from safetensors import safe_open
 from torch import nn
 
 from specnb import results, validate
-from specnb.nets import ComponentNet, DnCNN1D, UNet1D
+from specnb.nets import DnCNN1D, LocalPriorNet, UNet1D
 from specnb.subspace import LinearPosterior, products
 
 MASKED = 30.0
@@ -40,9 +45,14 @@ def noise_map(ivar):
     return torch.where(ivar > MASKED**-2, ivar.rsqrt(), MASKED)
 
 
-def _coordinate(m):
-    """A scalar noise level per spectrum for networks, (n,): within ±5 from S/N 2000 to pure noise."""
+def coordinate(m):
+    """A scalar noise level per spectrum for networks, (n, 3136) → (n,): ln(m/0.05) of its median good pixel."""
     return torch.log(m.where(m < MASKED, torch.nan).nanmedian(1).values / 0.05)
+
+
+def noise_of(coordinate):
+    """The standard deviation per pixel that a noise coordinate stands for."""
+    return 0.05 * torch.exp(coordinate)
 
 
 class Denoiser(nn.Module):
@@ -62,17 +72,6 @@ class Denoiser(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
-    def scales(self, m):
-        """c_skip and c_out of every pixel; same shape as ``m``."""
-        total = self.std**2 + m**2
-        return self.std**2 / total, self.std * m * total.rsqrt()
-
-    def raw(self, u, m):
-        """F, the network's output; shapes as :meth:`forward`."""
-        whitened = (u - self.mean) * (self.std**2 + m**2).rsqrt()
-        ratio = torch.log(m / self.std)
-        return self.net(torch.stack([whitened, 0.5 * ratio, torch.tanh(ratio)], 1), _coordinate(m))
-
     def forward(self, u, m):
         """Denoise.
 
@@ -88,50 +87,43 @@ class Denoiser(nn.Module):
         torch.Tensor
             E[x | u], same shape.
         """
-        skip, out = self.scales(m)
-        return self.mean + skip * (u - self.mean) + out * self.raw(u, m)
-
-    def misfit(self, u, m, x, good):
-        """(D − x)/c_out of every pixel for the loss; ``good`` is not needed."""
-        skip, out = self.scales(m)
-        return self.raw(u, m) - (x - self.mean - skip * (u - self.mean)) / out
+        total, away, ratio = self.std**2 + m**2, u - self.mean, torch.log(m / self.std)
+        channels = torch.stack([away * total.rsqrt(), 0.5 * ratio, torch.tanh(ratio)], 1)
+        answer = self.net(channels, coordinate(m))
+        return self.mean + self.std**2 / total * away + self.std * m * total.rsqrt() * answer
 
 
 class SubspaceDenoiser(nn.Module):
-    """Posterior mean that a network reaches from the linear optimum; called as :class:`Denoiser`.
+    """Posterior mean from local Gaussian priors that a network predicts; called as :class:`Denoiser`.
 
     Parameters
     ----------
-    net : ComponentNet
+    net : LocalPriorNet
     mean, basis, diagonal : torch.Tensor
-        First two moments of the prior, of shapes (3136,), (3136, rank), (3136,); see :mod:`specnb.subspace`.
+        First two moments of the prior, of shapes (3136,), (3136, components), (3136,); see :mod:`specnb.subspace`.
     """
 
     def __init__(self, net, mean, basis, diagonal):
         super().__init__()
-        self.net = net
+        self.net, self.rank = net, net.sizes[-1]
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
         self.register_buffer("diagonal", diagonal)
-        self.register_buffer("pairs", products(basis), persistent=False)
-
-    def _components(self, u, m):
-        linear = LinearPosterior(u, m**-2, self.mean, self.basis, self.diagonal, pairs=self.pairs)
-        covariance = linear.covariance()
-        sd = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt()
-        return linear, covariance, linear.z + sd * self.net(linear.z, sd, _coordinate(m))
+        first = basis[:, : self.rank].contiguous()
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("rest", diagonal + basis[:, self.rank :].square().sum(1), persistent=False)
+        self.register_buffer("pairs", products(first), persistent=False)
 
     def forward(self, u, m):
         """E[x | u] of noisy flux ``u`` with standard deviations ``m``, shape (n, 3136) each."""
-        linear, _, z = self._components(u, m)
-        return linear.spectrum(z)
-
-    def misfit(self, u, m, x, good):
-        """D − x in units of the linear optimum's root mean square error (of every eighth pixel, if ``good``)."""
-        linear, covariance, z = self._components(u, m)
-        few = slice(None, None, 8)
-        variance = (linear.variance(covariance, few) * good[:, few]).sum(1) / good[:, few].sum(1)
-        return (linear.spectrum(z) - x) / variance[:, None].sqrt()
+        with torch.autocast(u.device.type, enabled=False):  # what follows takes differences of nearly equal numbers
+            linear = LinearPosterior(u, m**-2, self.mean, self.first, self.rest, pairs=self.pairs)
+            sd = linear.covariance().diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt()
+        mean, directions, variance, shift = self.net(linear.z, sd, coordinate(m))
+        with torch.autocast(u.device.type, enabled=False):
+            x = self.mean + mean @ self.basis.mT
+            x = x + (linear.update(u - x, directions, variance) + sd * shift) @ self.first.mT
+            return x + self.diagonal / (self.diagonal + m**2) * (u - x)
 
 
 def sample_bounded(denoiser, u, m, steps=10):
@@ -160,12 +152,12 @@ def sample_bounded(denoiser, u, m, steps=10):
 
 
 def fresh(*moments, kind="unet", **config):
-    """A new denoiser from the prior's moments (mean and std; for ``components`` mean, basis and diagonal).
+    """A new denoiser from the prior's moments (mean and std; for ``subspace`` mean, basis and diagonal).
 
-    ``kind`` is ``unet``, ``dncnn`` or ``components``; ``config`` goes to the network (:mod:`specnb.nets`).
+    ``kind`` is ``unet``, ``dncnn`` or ``subspace``; ``config`` goes to the network (:mod:`specnb.nets`).
     """
-    if kind == "components":
-        return SubspaceDenoiser(ComponentNet(**config), *moments)
+    if kind == "subspace":
+        return SubspaceDenoiser(LocalPriorNet(**config), *moments)
     return Denoiser({"unet": UNet1D, "dncnn": DnCNN1D}[kind](3, **config), *moments)
 
 

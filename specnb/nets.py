@@ -165,44 +165,55 @@ class DnCNN1D(nn.Module):
         return self.layers(channels)[:, 0]
 
 
-class ComponentNet(nn.Module):
-    """Residual multilayer perceptron on the components of a spectrum: what no linear estimate of them can know.
+class LocalPriorNet(nn.Module):
+    """Residual multilayer perceptron: from a first estimate of a star to what stars like it look like.
 
     Parameters
     ----------
-    rank : int
-        Number of components.
+    rank, components : int
+        Components that the first estimate has and that the spectrum has, ``components >= rank``.
+    directions : int
+        Directions in which stars like this one vary.
     width, blocks : int
         Width of the hidden layers; residual blocks of two.
     """
 
-    def __init__(self, rank, width=512, blocks=3):
+    def __init__(self, rank, components=400, directions=12, width=512, blocks=3):
         super().__init__()
         self.first = nn.Linear(2 * rank + 1, width)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
             for _ in range(blocks)
         )
-        self.last = nn.Linear(width, rank)
-        nn.init.zeros_(self.last.weight)
+        self.sizes = [components, rank * directions, rank, rank]
+        self.last = nn.Linear(width, sum(self.sizes))
         nn.init.zeros_(self.last.bias)
+        nn.init.zeros_(self.last.weight)
+        nn.init.normal_(self.last.weight[components:][: rank * directions], std=0.002)  # at 0 J Jᵀ has no gradient
 
     def forward(self, z, sd, level):
-        """Correction of the components in units of ``sd``.
+        """Moments of the components of stars like this one; the prior's own before training.
 
         Parameters
         ----------
         z, sd : torch.Tensor
-            Linear estimate of the components and its standard deviation, shape (n, rank).
+            First estimate of the components and its standard deviation, shape (n, rank).
         level : torch.Tensor
             A scalar noise coordinate per spectrum, shape (n,).
 
         Returns
         -------
-        torch.Tensor
-            Shape (n, rank); zero before training.
+        mean : torch.Tensor
+            Shape (n, components).
+        directions : torch.Tensor
+            J, shape (n, rank, directions).
+        variance : torch.Tensor
+            v, shape (n, rank): the covariance is J Jᵀ + diag v.
+        shift : torch.Tensor
+            Correction of what follows from these moments, in units of ``sd``, shape (n, rank).
         """
         h = self.first(torch.cat([z, sd.log(), level[:, None]], 1))
         for block in self.blocks:
             h = h + block(h)
-        return self.last(h)
+        mean, directions, variance, shift = self.last(h).float().split(self.sizes, 1)
+        return mean, directions.unflatten(1, (z.shape[1], -1)), torch.exp(4 * variance), shift

@@ -32,6 +32,9 @@ SNR = (5.0, 100.0)
 TRAINING_SNR = (5.0, 2000.0)
 """The same for training: a deterministic sampler takes a spectrum through every level down to none."""
 
+FLAT_LEVELS = (5e-4, 20.0)
+"""For training too: noise that is equal in all pixels, from next to none to where nothing of a star is left."""
+
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
@@ -91,11 +94,21 @@ def draw(n, rng, level=None, snr=SNR):
     return Batch(x, y, sigma, level, good, labels)
 
 
-def stream(batch_size, seed=0, split="train", device="cpu", start=0):
-    """Endless batches; batch ``i`` depends only on (split, seed, i), so a run resumes exactly at any ``start``."""
-    step = start
+def stream(batch_size, seed=0, split="train", device="cpu", start=0, flat=0.0):
+    """Endless batches; batch ``i`` depends only on (split, seed, i), so a run resumes exactly at any ``start``.
+
+    A share ``flat`` of each batch has the same noise in all pixels, with levels log-uniform in ``FLAT_LEVELS``.
+    """
+    step, n = start, round(flat * batch_size)
     while True:
-        yield draw(batch_size, generator(split, seed, step, device), snr=TRAINING_SNR)
+        rng = generator(split, seed, step, device)
+        batch = draw(batch_size, rng, snr=TRAINING_SNR)
+        if n:
+            low, high = FLAT_LEVELS
+            level = low * (high / low) ** torch.rand(n, 1, generator=rng, device=device)
+            batch.level[:n], batch.sigma[:n], batch.good[:n] = level, 1.0, True
+            batch.y[:n] = batch.x[:n] + level * torch.randn(n, N_PIXELS, generator=rng, device=device)
+        yield batch
         step += 1
 
 

@@ -34,7 +34,7 @@ class LinearPosterior:
     """
 
     def __init__(self, flux, ivar, mean, basis, diagonal, ridge=1.0, pairs=None):
-        self.mean, self.basis, self.diagonal = mean, basis, diagonal
+        self.mean, self.basis, self.diagonal, self.ridge = mean, basis, diagonal, ridge
         self.weight, self.residual = ivar / (1 + diagonal * ivar), flux - mean
         if pairs is None:
             normal = (basis.mT * self.weight[:, None]) @ basis
@@ -57,7 +57,24 @@ class LinearPosterior:
         """Posterior covariance of z, shape (n, k, k)."""
         return torch.linalg.inv(self.normal).to(self.basis.dtype)
 
-    def variance(self, covariance, pixels=slice(None)):
-        """Posterior variance of x at ``pixels`` (an index or slice), shape (n, …), from :meth:`covariance`."""
-        left, basis = 1 - (self.diagonal * self.weight)[:, pixels], self.basis[pixels]
-        return left**2 * ((covariance @ basis.mT) * basis.mT).sum(1) + self.diagonal[pixels] * left
+    def update(self, residual, directions, variance):
+        """Components to add to an estimate for a prior N(0, J Jᵀ + diag v) about it.
+
+        Parameters
+        ----------
+        residual : torch.Tensor
+            Observation minus estimate, shape (n, pixels).
+        directions, variance : torch.Tensor
+            J and v, of shapes (n, k, ·) and (n, k).
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (n, k).
+        """
+        right = ((self.weight * residual) @ self.basis).double()
+        prior = (directions @ directions.mT + torch.diag_embed(variance)).double()
+        one = torch.eye(prior.shape[1], dtype=prior.dtype, device=prior.device)
+        data = self.normal - self.ridge * one
+        solved = torch.linalg.solve(one + data @ prior, right[..., None])
+        return (prior @ solved)[..., 0].to(residual.dtype)
