@@ -1,7 +1,8 @@
 r"""Training on the endless stream of simulated stars.
 
-The loss is the mean square error on good pixels in units of what is usual at a star's noise level. AdamW, linear warm-up
-then a cosine to zero, gradient clipping, and an exponential moving average of the weights, which is what is kept.
+The loss is the mean square error on good pixels in units of what is usual at a star's noise level. AdamW, linear
+warm-up then a cosine to zero, gradient clipping, and an exponential moving average of the weights, which is what is
+kept.
 """
 
 import copy
@@ -63,15 +64,11 @@ MODELS = {
 looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`."""
 
 
-N_STARS = 16384
-"""Stars from which the moments are taken."""
-
-
-def moments(net, n=N_STARS):
+def moments(net, n=None):
     """What a denoiser of network configuration ``net`` must know of ``n`` training stars, for ``denoisers.fresh``."""
     if net.get("kind") == "subspace":
-        return baselines.moments(n, net["components"])
-    x = draw(n, generator("train", 0, 2**31)).x
+        return baselines.moments(n or 16384, net["components"])  # hundreds of components need many stars
+    x = draw(n or 4096, generator("train", 0, 2**31)).x
     return x.mean(0), x.std(0)
 
 

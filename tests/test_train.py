@@ -1,25 +1,46 @@
 import pytest
 import torch
 
-from specnb import denoiser_card, denoisers, train
+from specnb import denoiser_card, denoisers, stars, train
 
 
-def test_loss_is_one_for_a_network_that_says_nothing():
-    """F = 0 on a Gaussian of independent pixels: the residual target has unit variance at every level."""
-    from specnb.stars import Batch
-
+def test_every_noise_level_comes_to_weigh_the_same():
+    """Errors that differ by 10^8 between levels: after a while each level's share of the loss is 1."""
     g = torch.Generator().manual_seed(0)
-    std, level = torch.full((3136,), 0.1), torch.tensor([[0.05], [1.0], [5.0]])
-    x = 1 + std * torch.randn(3, 3136, generator=g)
-    sigma = torch.rand(3, 3136, generator=g) + 0.1
-    y = x + level * sigma * torch.randn(3, 3136, generator=g)
-    batch = Batch(x, y, sigma, level, torch.ones(3, 3136, dtype=torch.bool), torch.zeros(3, 11))
-    silent = denoisers.Denoiser(lambda channels, level: torch.zeros_like(channels[:, 0]), torch.ones(3136), std)
-    assert abs(float(train.loss(silent, batch)) - 1) < 0.05
+    balance = train.Balance("cpu")
+    for _ in range(400):
+        coordinate = -4 + 8 * torch.rand(256, generator=g)
+        error = 1e-4 * torch.exp(2 * coordinate) * torch.rand(256, generator=g).clamp(min=0.1)
+        loss = balance(error, coordinate)
+    assert 0.7 < loss < 1.6
+    low, high = (balance(error[rows], coordinate[rows]) for rows in (coordinate < -2, coordinate > 2))
+    assert 0.5 < low / high < 2
+
+
+def test_weights_depend_on_the_level_alone():
+    """A bad star is not spared: at one level the loss is linear in the error, so its minimum is the posterior mean."""
+    balance, level = train.Balance("cpu"), torch.zeros(2)
+    error = torch.tensor([1e-5, 1e-3])
+    usual = balance.usual.clone()
+    loss = balance(error, level)
+    balance.usual = usual
+    assert torch.isclose(balance(10 * error, level), 10 * loss)
+
+
+def test_flat_noise_is_as_said():
+    batch = next(stars.stream(64, seed=1, flat=0.25))
+    flat, rest = slice(0, 16), slice(16, None)
+    assert (batch.sigma[flat] == 1).all()
+    assert batch.good[flat].all()
+    assert (batch.sigma[rest].std(1) > 0.01).all()
+    white = ((batch.y - batch.x) / batch.level)[flat]
+    assert white.std() == pytest.approx(1, abs=0.02)
+    assert batch.level[flat].min() < 0.1 < 1 < batch.level[flat].max()
 
 
 def test_training_is_reproducible_and_learns(tmp_path):
-    short = train.Profile({"stem": 32, "channels": (32, 64)}, steps=80, batch_size=16)
+    net = dict(kind="subspace", rank=30, components=40, width=128, blocks=1)
+    short = train.Profile(net, steps=150, batch_size=32, rate=3e-3)
 
     def once(log=None):
         torch.manual_seed(0)
@@ -28,9 +49,14 @@ def test_training_is_reproducible_and_learns(tmp_path):
     (a, rows), (b, _) = once(tmp_path / "log.csv"), once()
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(p, q)
-    assert rows[-1]["loss"] < 0.9 * rows[0]["loss"]
-    assert rows[-1]["loss"] < 0.95  # 1 is a network that says nothing
-    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "step,loss,rate,seconds"
+    batch = stars.draw(64, stars.generator("validation", 0), snr=(5, 20))
+    torch.manual_seed(0)
+    untrained = denoisers.fresh(*train.moments(short.net, 512), **short.net)
+    with torch.no_grad():
+        before, after = (train.errors(model, batch)[0].mean() for model in (untrained, a))
+    assert after < 0.92 * before  # and before is the linear optimum
+    assert [row["step"] for row in rows] == list(range(10, 151, 10))
+    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "step,loss,rho,rate,seconds"
 
 
 def test_the_card_is_written_from_what_was_measured(tmp_path, monkeypatch):
