@@ -111,14 +111,25 @@ def train(
     seed: int = 0,
     device: str = "cpu",
 ):
-    """Train a model that ships with the package."""
+    """Train a model that ships with the package; interrupted, it goes on where it was.
+
+    On several GPUs: torchrun --nproc-per-node 4 -m specnb.cli train --device cuda
+    """
     from specnb import denoiser_card
 
     try:
         card = denoiser_card.train(name, profile, output, seed, device)
     except (ValueError, OSError, RuntimeError) as error:
         _fail(error)
-    typer.echo(card.read_text())
+    typer.echo(card)
+
+
+@app.command()
+def yardstick(output: Annotated[Path | None, typer.Option("-o", help="file; default: the one that ships")] = None):
+    """Sample the exact posteriors of the validation stars by which training measures ρ."""
+    from specnb import yardstick as stars
+
+    typer.echo(stars.measure(output))
 
 
 @grid.command("sources")
@@ -175,3 +186,7 @@ def grid_pack(folder: Path, path: Path, start: Annotated[Path | None, typer.Opti
         typer.echo(f"{lte_grid.pack(folder, path, start)} stars in {path}")
     except (ValueError, OSError) as error:
         _fail(error)
+
+
+if __name__ == "__main__":
+    app()

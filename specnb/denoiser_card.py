@@ -1,5 +1,7 @@
 """Train a denoiser that ships, judge it on test stars, and write its model card."""
 
+import os
+import shutil
 from pathlib import Path
 from time import monotonic
 
@@ -8,7 +10,8 @@ import torch
 
 from specnb import denoisers, metrics, results
 from specnb.stars import simulate
-from specnb.train import MODELS, fit, moments
+from specnb.train import fit, write_log
+from specnb.profiles import MODELS, moments
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 TEST_SEED, N_TEST = 1001, 512
@@ -23,13 +26,13 @@ def chosen(name, profile):
     return MODELS[name][profile]
 
 
-def make(profile, seed=0, device="cpu", log=None, name="bounded"):
-    """A denoiser trained at a profile (name); the averaged model, the log's rows."""
+def make(profile, seed=0, device="cpu", folder=None, name="bounded"):
+    """A denoiser trained at a profile (name), see :func:`specnb.train.fit`; the averaged model, the log's rows."""
     how = chosen(name, profile)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         fresh = denoisers.fresh(*moments(how.net), **how.net)
-    return fit(fresh, how, seed, device, log)
+    return fit(fresh, how, seed, device, folder)
 
 
 def improvements(model, level, n, seed, steps=1):
@@ -44,12 +47,20 @@ def improvements(model, level, n, seed, steps=1):
 
 
 def train(name, profile, output, seed=0, device="cpu"):
-    """Train model ``name`` into ``output``: weights, numbers, training log and card; returns the card's path."""
+    """Train model ``name`` into ``output``: weights, numbers, training log and card; returns the card's path.
+
+    A run that was interrupted goes on from its checkpoints in ``output``.
+    """
     how = chosen(name, profile)
     start, made = monotonic(), results.provenance(device, seed)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    model, rows = make(profile, seed, device, output / f"{name}.csv", name)
+    checkpoints = output / f"{name}-{profile}-{seed}"
+    model, rows = make(profile, seed, device, checkpoints, name)
+    card = output / f"{name}.md"
+    if int(os.environ.get("RANK", 0)):  # torchrun: the first process writes
+        return card
+    write_log(output / f"{name}.csv", rows)
     denoisers.save(model, how.net, output / f"{name}.safetensors")
     shipped = denoisers.read(output / f"{name}.safetensors").to(device)  # judged as users get it: half precision
     numbers = {
@@ -60,8 +71,8 @@ def train(name, profile, output, seed=0, device="cpu"):
         "test": {str(level): improvements(shipped, level, N_TEST, TEST_SEED) for level in LEVELS},
     }
     path = results.write(output / f"{name}.json", numbers, made, monotonic() - start)
-    card = output / f"{name}.md"
     results.write_bytes(card, render(name, results.read(path)).encode())
+    shutil.rmtree(checkpoints)
     return card
 
 

@@ -2,74 +2,27 @@ r"""Training on the endless stream of simulated stars.
 
 The loss is the mean square error on good pixels in units of what is usual at a star's noise level. AdamW, linear
 warm-up then a cosine to zero, gradient clipping, and an exponential moving average of the weights, which is what is
-kept.
+kept. Batch i depends only on the seed and i, so that the step is all there is to remember of random numbers.
+
+On a GPU the network is compiled and computes in bfloat16. Several GPUs: ``torchrun --nproc-per-node 4 -m specnb train``
+and so on; each takes its share of every batch, and the result is that of one.
 """
 
 import copy
 import csv
+import io
 import math
+import os
 import time
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from specnb import baselines, denoisers
+from specnb import checkpoint, denoisers, results, yardstick
 from specnb.denoisers import MASKED
-from specnb.stars import draw, generator, stream
+from specnb.stars import Batch, stream
 
-
-@dataclass(frozen=True)
-class Profile:
-    """How much to train: network, steps, batch size, peak learning rate, share of stars with flat noise."""
-
-    net: dict
-    steps: int
-    batch_size: int
-    rate: float = 2e-3
-    flat: float = 0.0
-
-
-_SMALL, _PLAIN, _SUBSPACE = dict(stem=16, kernel=5), dict(kind="dncnn", kernel=5), dict(kind="subspace")
-MODELS = {
-    "bounded": {
-        "smoke": Profile(dict(rank=20, components=30, width=32, blocks=1, **_SUBSPACE), steps=20, batch_size=16),
-        "quick": Profile(
-            dict(rank=60, components=200, width=256, blocks=2, **_SUBSPACE), 800, batch_size=64, rate=1e-3, flat=0.25
-        ),
-        "cpu": Profile(dict(rank=100, components=400, **_SUBSPACE), steps=8000, batch_size=128, rate=1e-3, flat=0.25),
-        "full": Profile(
-            dict(rank=200, components=500, directions=24, width=2048, blocks=6, **_SUBSPACE),
-            steps=20000,
-            batch_size=1024,
-            rate=5e-4,
-            flat=0.25,
-        ),
-    },
-    "unet": {
-        "smoke": Profile(dict(stem=32, channels=(32, 64)), steps=20, batch_size=16),
-        "cpu": Profile(dict(channels=(64, 128, 192), **_SMALL), steps=6000, batch_size=64),
-        "full": Profile(
-            dict(stem=4, channels=(64, 128, 192, 256, 256), kernel=5, blocks=2), steps=20000, batch_size=256
-        ),
-    },
-    "dncnn": {
-        "smoke": Profile(dict(depth=3, width=8, **_PLAIN), steps=20, batch_size=4),
-        "cpu": Profile(dict(depth=10, width=32, **_PLAIN), steps=2000, batch_size=32),
-        "full": Profile(dict(depth=17, width=64, kind="dncnn"), steps=20000, batch_size=128),
-    },
-}
-"""How each model is trained, by profile: ``bounded`` starts from the linear optimum, ``unet`` from the best answer that
-looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`."""
-
-
-def moments(net, n=None):
-    """What a denoiser of network configuration ``net`` must know of ``n`` training stars, for ``denoisers.fresh``."""
-    if net.get("kind") == "subspace":
-        return baselines.moments(n or 16384, net["components"])  # hundreds of components need many stars
-    x = draw(n or 4096, generator("train", 0, 2**31)).x
-    return x.mean(0), x.std(0)
+WARM_UP, AVERAGE = 50, 0.998
 
 
 class Balance:
@@ -83,18 +36,23 @@ class Balance:
 
     def __init__(self, device):
         coordinate = self.LOW + self.STEP * torch.arange(self.BINS, device=device)
-        self.usual = limit(coordinate).clamp(max=0.02).log()
+        self.usual = (11 / 3136 * denoisers.noise_of(coordinate) ** 2).clamp(max=0.02).log()
         """ln of the mean square error, shape (24,)."""
+
+    def _row(self, coordinate):
+        return ((coordinate - self.LOW) / self.STEP).round().clamp(0, self.BINS - 1).long()
 
     def __call__(self, error, coordinate):
         """Mean of ``error`` (n,) over what is usual at noise coordinates ``coordinate`` (n,), a scalar tensor."""
-        row = ((coordinate - self.LOW) / self.STEP).round().clamp(0, self.BINS - 1).long()
-        usual = self.usual[row]
+        return (error * torch.exp(-self.usual[self._row(coordinate)])).mean()
+
+    def learn(self, error, coordinate):
+        """Take account of the errors of one more batch; arguments as above."""
+        row = self._row(coordinate)
         change, count = torch.zeros_like(self.usual), torch.zeros_like(self.usual)
-        change.index_add_(0, row, error.detach().log() - usual)
-        count.index_add_(0, row, torch.ones_like(usual))
+        change.index_add_(0, row, error.detach().log() - self.usual[row])
+        count.index_add_(0, row, torch.ones_like(self.usual[row]))
         self.usual = self.usual + self.RATE * change / count.clamp(min=1)
-        return (error * torch.exp(-usual)).mean()
 
 
 def limit(coordinate):
@@ -110,58 +68,142 @@ def errors(denoiser, batch):
     return error, denoisers.coordinate(m)
 
 
-def fit(denoiser, profile, seed=0, device="cpu", log=None):
+def rate(step, profile):
+    """The learning rate of a step."""
+    return profile.rate * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / profile.steps))
+
+
+def _fabric(device):
+    """One process, or what torchrun started."""
+    from lightning_fabric import Fabric  # here, because `import specnb` can do without
+
+    world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    gpu = str(device).startswith("cuda")
+    fabric = Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if gpu else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def fit(denoiser, profile, seed=0, device="cpu", folder=None):
     """Train a denoiser.
 
     Parameters
     ----------
-    denoiser : Denoiser
+    denoiser : Denoiser or SubspaceDenoiser
         Modified in place; not what to use afterwards.
-    profile : Profile
-        Steps, batch size and peak learning rate.
+    profile : specnb.profiles.Profile
+        Steps, batch size, peak learning rate, share of stars with flat noise.
     seed : int
         Seed of the stream of stars.
     device : str
-    log : path, optional
-        CSV with step, loss, rho, rate, seconds.
+        ``cpu`` or ``cuda``.
+    folder : path, optional
+        Where checkpoints go, forty in a run, and where an interrupted run of the same profile and seed goes on.
 
     Returns
     -------
-    Denoiser, list of dict
-        The averaged model in evaluation mode, and the log's rows (every tenth step).
+    denoiser, list of dict
+        The averaged model in evaluation mode, and the log: step, loss, rate, seconds, and ρ by S/N on validation stars
+        (:mod:`specnb.yardstick`).
+
+    Raises
+    ------
+    ValueError
+        If ``folder`` holds a run of another profile or seed, or no checkpoint there can be read.
     """
-    denoiser = denoiser.to(device).train()
-    averaged = copy.deepcopy(denoiser).eval().requires_grad_(False)
+    fabric = _fabric(device)
+    averaged = copy.deepcopy(denoiser).to(fabric.device).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(denoiser.parameters(), lr=profile.rate, betas=(0.9, 0.99), weight_decay=1e-4)
-    balance, rows, start, running = Balance(device), [], time.monotonic(), None
-    batches = stream(profile.batch_size, seed, device=device, flat=profile.flat)
-    for step in tqdm(range(profile.steps), desc="training", mininterval=2, unit="step"):
-        rate = profile.rate * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / profile.steps))
+    if fabric.device.type == "cuda":
+        denoiser.net.compile()
+    model, optimiser = fabric.setup(denoiser.train(), optimiser)
+    balance = Balance(fabric.device)
+    run = {"profile": repr(profile), "seed": seed}
+    step, seconds, rows = _resume(folder, run, denoiser, averaged, optimiser, balance)
+    start, total, every = time.monotonic() - seconds, 0.0, max(profile.steps // 40, 10)
+    batches = stream(profile.batch_size, seed, device=fabric.device, start=step, flat=profile.flat)
+    bar = tqdm(total=profile.steps, initial=step, desc="training", unit="step", disable=not fabric.is_global_zero)
+    while step < profile.steps:
         for group in optimiser.param_groups:
-            group["lr"] = rate
-        error, coordinate = errors(denoiser, next(batches))
-        value = balance(error, coordinate)
+            group["lr"] = rate(step, profile)
+        mine = slice(fabric.global_rank, None, fabric.world_size)
+        error, coordinate = errors(model, Batch(*(part[mine] for part in vars(next(batches)).values())))
+        loss = balance(error, coordinate)
         optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
+        fabric.backward(loss)
+        fabric.clip_gradients(model, optimiser, max_norm=1.0)
         optimiser.step()
-        keep = min(0.998, (1 + step) / (10 + step))
+        balance.learn(*(fabric.all_gather(part.detach()).flatten() for part in (error, coordinate)))
+        keep = min(AVERAGE, (1 + step) / (10 + step))
         with torch.no_grad():
             for a, b in zip(averaged.parameters(), denoiser.parameters(), strict=True):
                 a.lerp_(b, 1 - keep)
-        excess = 0.5 * (error.detach() / limit(coordinate)).log()[denoisers.noise_of(coordinate) < 0.2]
-        now = np.array([value.item(), excess.mean().item()])
-        running = now if running is None else 0.9 * running + 0.1 * now
-        if step % 10 == 9 or step == profile.steps - 1:
-            seconds = round(time.monotonic() - start, 3)
-            rows.append(
-                dict(step=step + 1, loss=float(running[0]), rho=math.exp(running[1]), rate=rate, seconds=seconds)
-            )
-    for a, b in zip(averaged.buffers(), denoiser.buffers(), strict=True):
-        a.copy_(b)  # DnCNN's running statistics; at the end of the cosine the weights stand still
-    if log is not None:
-        with open(log, "w", newline="") as file:
-            writer = csv.DictWriter(file, ["step", "loss", "rho", "rate", "seconds"])
-            writer.writeheader()
-            writer.writerows(rows)
+        step, total = step + 1, total + fabric.all_reduce(loss.detach()).item()
+        bar.update()
+        if step % every == 0 or step == profile.steps:
+            for a, b in zip(averaged.buffers(), denoiser.buffers(), strict=True):
+                a.copy_(b)  # DnCNN's running statistics
+            row = {"step": step, "loss": total / (step % every or every), "rate": rate(step - 1, profile)}
+            row |= {"seconds": round(time.monotonic() - start, 1)} | yardstick.rho(averaged)
+            rows, total = [*rows, row], 0.0
+            bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k not in ("step", "rate", "seconds")})
+            if folder is not None and fabric.is_global_zero:
+                tensors = _tensors(denoiser, averaged, optimiser, balance)
+                checkpoint.save(folder, step, tensors, {**run, "step": step, "rows": rows})
+    bar.close()
     return averaged, rows
+
+
+def _tensors(denoiser, averaged, optimiser, balance):
+    """All that a run must remember, by name."""
+    moments = {
+        f"optimiser.{i}.{name}": value
+        for i, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    weights = {
+        f"{name}.{k}": v for name, part in (("model", denoiser), ("average", averaged)) for k, v in _changing(part)
+    }
+    return {**moments, **weights, "balance": balance.usual}
+
+
+def _changing(part):
+    """Weights and running statistics, without the moments of the prior."""
+    return [(k, v) for k, v in part.state_dict().items() if k.startswith("net.")]
+
+
+def _resume(folder, run, denoiser, averaged, optimiser, balance):
+    """Set everything to where ``folder`` left it; steps, seconds and rows so far."""
+    tensors, numbers = checkpoint.latest(folder) if folder is not None else ({}, {})
+    if not tensors:
+        return 0, 0.0, []
+    for name, value in run.items():
+        if numbers[name] != value:
+            raise ValueError(f"{folder} holds a run with {name} {numbers[name]}, not {value}; give another folder")
+    state = {}
+    for key, value in tensors.items():
+        kind, _, rest = key.partition(".")
+        if kind == "optimiser":
+            i, name = rest.split(".")
+            state.setdefault(int(i), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    for name, part in (("model.", denoiser), ("average.", averaged)):
+        weights = {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
+        part.load_state_dict(weights, strict=False)
+    balance.usual = tensors["balance"].to(balance.usual.device)
+    return numbers["step"], numbers["rows"][-1]["seconds"], numbers["rows"]
+
+
+def write_log(path, rows):
+    """The log of a run as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    results.write_bytes(path, text.getvalue().encode())
