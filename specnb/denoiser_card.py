@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from specnb import denoisers, metrics, results
+from specnb.profiles import MODELS, moments
 from specnb.stars import simulate
 from specnb.train import fit, write_log
-from specnb.profiles import MODELS, moments
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 TEST_SEED, N_TEST = 1001, 512
