@@ -1,8 +1,9 @@
 """Diffusion models for one-dimensional stellar spectra: denoising, parameters, calibrated uncertainties."""
 
+from specnb.denoisers import load
 from specnb.exact import Posterior, oracle
 from specnb.grid import WAVE
 from specnb.methods import denoise
 from specnb.stars import Stars, simulate, synthesize
 
-__all__ = ["WAVE", "Posterior", "Stars", "denoise", "oracle", "simulate", "synthesize"]
+__all__ = ["WAVE", "Posterior", "Stars", "denoise", "load", "oracle", "simulate", "synthesize"]

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import pandas as pd
 import torch
 
 from specnb import denoisers, metrics, results
+from specnb.methods import denoise
 from specnb.profiles import MODELS, moments
 from specnb.stars import simulate
 from specnb.train import fit, write_log
@@ -35,15 +38,38 @@ def make(profile, seed=0, device="cpu", folder=None, name="bounded"):
     return fit(fresh, how, seed, device, folder)
 
 
-def improvements(model, level, n, seed, steps=1):
-    """MSE and wMSE improvement over the observation on ``n`` test stars at one level, each (value, low, high)."""
-    stars = simulate(n, seed, level=level)
-    estimate = denoisers.apply(model, stars.observed, stars.ivar, steps)
+def shipped(name):
+    """Training log (a table) and numbers (a dict) of a model that ships."""
+    folder = files("specnb") / "assets"
+    with (folder / f"{name}.csv").open() as file:
+        return pd.read_csv(file), results.read(folder / f"{name}.json")
+
+
+def improvements(estimate, stars):
+    """MSE, wMSE and wMAE improvement of an estimate over the observation, each (value, low, high)."""
     good = stars.ivar > 0
     return {
         kind: metrics.improvement(kind, estimate, stars.observed, stars.flux, good, stars.sigma)
-        for kind in ("mse", "wmse")
+        for kind in ("mse", "wmse", "wmae")
     }
+
+
+def compare(model, level, n, seed, methods=()):
+    """What a model in hand, with one pass and with ten steps, and methods by name gain on ``n`` test stars of a level.
+
+    Returns
+    -------
+    dict
+        ``mse``, ``wmse``, ``wmae`` → "one pass", "ten steps" and every method → (value, low, high).
+    """
+    stars = simulate(n, seed, level=level)
+    estimates = {
+        "one pass": denoisers.apply(model, stars.observed, stars.ivar),
+        "ten steps": denoisers.apply(model, stars.observed, stars.ivar, steps=10),
+        **{name: denoise(stars.observed, stars.ivar, method=name) for name in methods},
+    }
+    scores = {name: improvements(estimate, stars) for name, estimate in estimates.items()}
+    return {kind: {name: score[kind] for name, score in scores.items()} for kind in ("mse", "wmse", "wmae")}
 
 
 def train(name, profile, output, seed=0, device="cpu"):
@@ -62,14 +88,18 @@ def train(name, profile, output, seed=0, device="cpu"):
         return card
     write_log(output / f"{name}.csv", rows)
     denoisers.save(model, how.net, output / f"{name}.safetensors")
-    shipped = denoisers.read(output / f"{name}.safetensors").to(device)  # judged as users get it: half precision
+    judged = denoisers.read(output / f"{name}.safetensors").to(device)  # as users get it: half precision
     numbers = {
         "profile": profile,
         "parameters": sum(p.numel() for p in model.parameters()),
         "steps": rows[-1]["step"],
         "stars_seen": rows[-1]["step"] * how.batch_size,
-        "test": {str(level): improvements(shipped, level, N_TEST, TEST_SEED) for level in LEVELS},
+        "rho": {k: v for k, v in rows[-1].items() if k.startswith("rho")},
+        "test": {},
     }
+    for level in LEVELS:
+        stars = simulate(N_TEST, TEST_SEED, level=level)
+        numbers["test"][str(level)] = improvements(denoisers.apply(judged, stars.observed, stars.ivar), stars)
     path = results.write(output / f"{name}.json", numbers, made, monotonic() - start)
     results.write_bytes(card, render(name, results.read(path)).encode())
     shutil.rmtree(checkpoints)
@@ -84,14 +114,19 @@ def render(name, numbers):
         value, low, high = np.multiply(score, 100)
         return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
-    rows = [f"| {level} | {cell(s['mse'])} | {cell(s['wmse'])} |" for level, s in numbers["test"].items()]
+    rows = [
+        f"| {level} | {' | '.join(cell(s[kind]) for kind in ('mse', 'wmse', 'wmae'))} |"
+        for level, s in numbers["test"].items()
+    ]
+    rho = ", ".join(f"{value:.2f} (S/N {key[4:]})" for key, value in numbers["rho"].items())
     return "\n".join([
         f"# Denoiser `{name}`", "",
         f"E[x | y] at a given noise map; trained on LAMOST-like maps, S/N 5 to 2000, R = 1800, 1 % bad pixels; "
         f"{numbers['parameters']:,} parameters, profile `{numbers['profile']}`, "
         f"{numbers['steps']:,} steps, {numbers['stars_seen']:,} simulated stars, each seen once.", "",
         f"- {made['date'][:10]}, seed {made['seed']}, {made['device']}, {made['wall_s']} s, commit {made['commit']}",
+        f"- ρ on the validation stars of `specnb.yardstick`: {rho}",
         f"- judged in half precision on {N_TEST} test stars a level, one pass", "",
         "Improvement over the observation in % (95 % interval, bootstrap over spectra):", "",
-        "| level λ | MSE | wMSE |", "|---|---|---|", *rows, "",
+        "| level λ | MSE | wMSE | wMAE |", "|---|---|---|---|", *rows, "",
     ])  # fmt: skip

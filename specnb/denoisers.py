@@ -179,9 +179,32 @@ def read(path):
     return denoiser.eval().requires_grad_(False)
 
 
+SHIPPED = ("bounded", "dncnn")
+
+
 @lru_cache(maxsize=4)
-def load(name, device):
-    """A model that ships with the package, by name, on ``device``."""
+def load(name: str, device: str = "cpu") -> nn.Module:
+    """A denoiser that ships with the package.
+
+    Parameters
+    ----------
+    name : str
+        ``"bounded"`` or ``"dncnn"``; what they were trained on is written in ``specnb/assets/NAME.md``.
+    device : str
+        ``"cpu"``, ``"cuda"``, …
+
+    Returns
+    -------
+    Denoiser or SubspaceDenoiser
+        In evaluation mode; ``model(u, m)`` takes noisy flux and the noise's standard deviation, (n, 3136) each.
+
+    Raises
+    ------
+    ValueError
+        If ``name`` is unknown.
+    """
+    if name not in SHIPPED:
+        raise ValueError(f"name is {name!r}; choose one of {list(SHIPPED)}")
     return read(files("specnb") / "assets" / f"{name}.safetensors").to(device)
 
 
