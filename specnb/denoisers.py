@@ -72,6 +72,10 @@ class Denoiser(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
+    def scatter(self):
+        """Standard deviation of every pixel over the prior, (3136,)."""
+        return self.std
+
     def forward(self, u, m):
         """Denoise.
 
@@ -113,6 +117,10 @@ class SubspaceDenoiser(nn.Module):
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("rest", diagonal + basis[:, self.rank :].square().sum(1), persistent=False)
         self.register_buffer("pairs", products(first), persistent=False)
+
+    def scatter(self):
+        """Standard deviation of every pixel over the prior, (3136,)."""
+        return (self.diagonal + self.basis.square().sum(1)).sqrt()
 
     def forward(self, u, m):
         """E[x | u] of noisy flux ``u`` with standard deviations ``m``, shape (n, 3136) each."""
