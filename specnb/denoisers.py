@@ -1,14 +1,9 @@
 r"""D(u, m) = E[x | u]: one denoiser for any diagonal noise map m (standard deviation per pixel).
 
-Preconditioning after EDM (Karras et al. 2022, arXiv:2206.00364, table 1), here per pixel, with the prior's mean
-:math:`\mu` and standard deviation :math:`s` of every pixel:
-
-.. math::
-    D(u, m) = \mu + \frac{s^2}{s^2 + m^2}(u - \mu) + \frac{s\,m}{\sqrt{s^2 + m^2}}\, F(\cdot)
-
-The first two terms are the best answer that looks at one pixel alone; the network F adds what the other pixels know,
-on a scale where its target has unit variance at every noise level: nothing is lost in float32 when m is 1e-3. A
-masked pixel is a pixel with m → ∞; there D is whatever its neighbours say.
+:class:`Denoiser` is a network F on pixels. Its inputs have unit variance at every noise level (preconditioning after
+EDM; Karras et al. 2022, arXiv:2206.00364, table 1, here per pixel), and what its answer stands for is said in
+:func:`to_x0`. By default F adds what the other pixels know to the best answer that looks at one pixel alone: nothing
+is lost in float32 when m is 1e-3. A masked pixel is a pixel with m → ∞; there D is whatever its neighbours say.
 
 :class:`SubspaceDenoiser` starts from the best *linear* answer instead, which looks at all pixels: components z with
 standard deviations :math:`\sigma_z` (:mod:`specnb.subspace`). It is best for a Gaussian prior, and stars are none: they
@@ -55,6 +50,43 @@ def noise_of(coordinate):
     return 0.05 * torch.exp(coordinate)
 
 
+TARGETS = ("v", "x0", "eps", "residual")
+
+
+def to_x0(target, answer, u, m, mean, std):
+    r"""The clean spectrum that a network's answer F stands for; the one place where that is said.
+
+    With r² = s² + m², of mean μ and standard deviation s of every pixel over the prior:
+
+    - ``x0``: the spectrum, :math:`\mu + s F`.
+    - ``eps``: the noise, :math:`u - m F`. Far from the data its error grows with m.
+    - ``residual``: what to add in units of the noise, :math:`u + m F`; no noise, no change.
+    - ``v``: what the best answer that looks at one pixel lacks, :math:`\mu + (s^2/r^2)(u - \mu) + (s m/r) F`, of unit
+      variance at every level (Salimans & Ho 2022, arXiv:2202.00512, up to its sign; EDM's preconditioning).
+
+    Parameters
+    ----------
+    target : str
+    answer, u, m : torch.Tensor
+        F, noisy flux and the noise's standard deviation, shape (n, pixels).
+    mean, std : torch.Tensor
+        Shape (pixels,).
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (n, pixels).
+    """
+    if target == "x0":
+        return mean + std * answer
+    if target == "eps":
+        return u - m * answer
+    if target == "residual":
+        return u + m * answer
+    total = std**2 + m**2
+    return mean + std**2 / total * (u - mean) + std * m * total.rsqrt() * answer
+
+
 class Denoiser(nn.Module):
     """Posterior mean of the clean spectrum under Gaussian noise of known map.
 
@@ -64,11 +96,15 @@ class Denoiser(nn.Module):
         Takes 3 channels.
     mean, std : torch.Tensor
         Mean and standard deviation of every pixel over the prior, shape (3136,).
+    target : str
+        What the network answers, one of ``TARGETS``; see :func:`to_x0`.
     """
 
-    def __init__(self, net, mean, std):
+    def __init__(self, net, mean, std, target="v"):
         super().__init__()
-        self.net = net
+        if target not in TARGETS:
+            raise ValueError(f"target is {target!r}; choose one of {list(TARGETS)}")
+        self.net, self.target = net, target
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
@@ -91,10 +127,11 @@ class Denoiser(nn.Module):
         torch.Tensor
             E[x | u], same shape.
         """
-        total, away, ratio = self.std**2 + m**2, u - self.mean, torch.log(m / self.std)
-        channels = torch.stack([away * total.rsqrt(), 0.5 * ratio, torch.tanh(ratio)], 1)
-        answer = self.net(channels, coordinate(m))
-        return self.mean + self.std**2 / total * away + self.std * m * total.rsqrt() * answer
+        some = m.clamp(min=1e-6)  # the network sees a logarithm of it
+        ratio = torch.log(some / self.std)
+        whitened = (u - self.mean) * (self.std**2 + m**2).rsqrt()
+        answer = self.net(torch.stack([whitened, 0.5 * ratio, torch.tanh(ratio)], 1), coordinate(some))
+        return to_x0(self.target, answer.float(), u, m, self.mean, self.std)
 
 
 class SubspaceDenoiser(nn.Module):
@@ -159,14 +196,15 @@ def sample_bounded(denoiser, u, m, steps=10):
     return u
 
 
-def fresh(*moments, kind="unet", **config):
+def fresh(*moments, kind="unet", target="v", **config):
     """A new denoiser from the prior's moments (mean and std; for ``subspace`` mean, basis and diagonal).
 
-    ``kind`` is ``unet``, ``dncnn`` or ``subspace``; ``config`` goes to the network (:mod:`specnb.nets`).
+    ``kind`` is ``unet``, ``dncnn`` or ``subspace``; ``target``, of the first two, is what the network answers
+    (:func:`to_x0`); ``config`` goes to the network (:mod:`specnb.nets`).
     """
     if kind == "subspace":
         return SubspaceDenoiser(LocalPriorNet(**config), *moments)
-    return Denoiser({"unet": UNet1D, "dncnn": DnCNN1D}[kind](3, **config), *moments)
+    return Denoiser({"unet": UNet1D, "dncnn": DnCNN1D}[kind](3, **config), *moments, target)
 
 
 def save(denoiser, config, path):

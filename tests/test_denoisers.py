@@ -26,6 +26,39 @@ def test_without_a_network_it_is_the_scalar_wiener_filter():
     assert torch.allclose(pixelwise()(u, m), torch.full((1, 3136), expected))
 
 
+@pytest.mark.parametrize("target", denoisers.TARGETS)
+def test_every_target_stands_for_the_same_spectrum(target):
+    """A network that answers exactly what it is asked for gives back the clean spectrum, at every level."""
+    g = torch.Generator().manual_seed(0)
+    mean, std = torch.rand(8, generator=g), 0.1 + torch.rand(8, generator=g)
+    x, noise = mean + std * torch.randn(4, 8, generator=g), torch.randn(4, 8, generator=g)
+    for level in (1e-3, 0.1, 10.0):
+        m = level * (0.5 + torch.rand(4, 8, generator=g))
+        u, r = x + m * noise, (std**2 + m**2).sqrt()
+        right = {
+            "x0": (x - mean) / std,
+            "eps": noise,
+            "residual": -noise,
+            "v": (m * (x - mean) / std - std * noise) / r,
+        }
+        found = denoisers.to_x0(target, right[target], u, m, mean, std)
+        assert torch.allclose(found, x, atol=1e-5 * max(1, level))
+
+
+def test_an_unknown_target_is_refused():
+    with pytest.raises(ValueError, match="target is 'epsilon'; choose one of"):
+        denoisers.fresh(torch.ones(3136), torch.ones(3136), target="epsilon", stem=32, channels=(16, 16))
+
+
+def test_no_noise_no_change_bit_for_bit():
+    """A residual network cannot move what has no noise (the plan's identity at s = 0)."""
+    net = denoisers.fresh(torch.ones(3136), torch.full((3136,), 0.1), target="residual", stem=32, channels=(16, 16))
+    torch.nn.init.normal_(net.net.unstem.weight)
+    u = 1 + 0.1 * torch.randn(2, 3136)
+    assert not torch.equal(net(u, torch.full_like(u, 0.1)), u)
+    assert torch.equal(net(u, torch.zeros_like(u)), u)
+
+
 def test_small_noise_keeps_the_observation():
     torch.manual_seed(0)
     net = denoisers.fresh(torch.ones(3136), torch.full((3136,), 0.1), stem=32, channels=(16, 16))
