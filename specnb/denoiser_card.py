@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from specnb import denoisers, metrics, results
+from specnb import denoisers, metrics, results, samplers
 from specnb.methods import denoise
 from specnb.profiles import MODELS, moments
 from specnb.stars import simulate
@@ -70,6 +70,18 @@ def compare(model, level, n, seed, methods=()):
     }
     scores = {name: improvements(estimate, stars) for name, estimate in estimates.items()}
     return {kind: {name: score[kind] for name, score in scores.items()} for kind in ("mse", "wmse", "wmae")}
+
+
+def eps_loss(model, n, seed):
+    """Mean square error of the noise in units of itself over DDPM's levels, each alike, as in the plan."""
+    stars = simulate(n, seed)
+    x = torch.as_tensor(stars.flux, device=model.mean.device)
+    ms = samplers.levels(float(model.scatter().mean()))[:-1]
+    rng = torch.Generator(x.device).manual_seed(seed)
+    m = ms[torch.linspace(0, len(ms) - 1, n).long()].float().to(x.device)[:, None].expand_as(x)
+    with torch.no_grad():
+        error = model(x + m * torch.randn(x.shape, generator=rng, device=x.device), m) - x
+    return float((error / m).square().mean())
 
 
 def train(name, profile, output, seed=0, device="cpu"):

@@ -159,6 +159,13 @@ class SubspaceDenoiser(nn.Module):
         """Standard deviation of every pixel over the prior, (3136,)."""
         return (self.diagonal + self.basis.square().sum(1)).sqrt()
 
+    def draw_gaussian(self, n, rng):
+        """Draws of the Gaussian prior of these moments, which no network has touched, (n, 3136)."""
+        z, rest = (
+            torch.randn(n, k, generator=rng, device=self.mean.device) for k in (self.basis.shape[1], len(self.mean))
+        )
+        return self.mean + z @ self.basis.mT + self.diagonal.sqrt() * rest
+
     def forward(self, u, m):
         """E[x | u] of noisy flux ``u`` with standard deviations ``m``, shape (n, 3136) each."""
         with torch.autocast(u.device.type, enabled=False):  # what follows takes differences of nearly equal numbers

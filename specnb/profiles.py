@@ -18,6 +18,7 @@ class Profile:
 
 
 _SMALL, _PLAIN, _SUBSPACE = dict(stem=16, kernel=5), dict(kind="dncnn", kernel=5), dict(kind="subspace")
+_EPS = dict(kind="unet", target="eps")
 MODELS = {
     "bounded": {
         "smoke": Profile(dict(rank=20, components=30, width=32, blocks=1, **_SUBSPACE), steps=20, batch_size=16),
@@ -40,6 +41,12 @@ MODELS = {
             dict(stem=4, channels=(64, 128, 192, 256, 256), kernel=5, blocks=2), steps=20000, batch_size=256
         ),
     },
+    "eps": {
+        "smoke": Profile(dict(stem=32, channels=(32, 64), **_EPS), steps=20, batch_size=16, flat=1.0),
+        "quick": Profile(dict(channels=(64, 96, 128), **_EPS), steps=600, batch_size=32, flat=1.0),
+        "cpu": Profile(dict(channels=(64, 128, 192), **_EPS), steps=6000, batch_size=64, flat=1.0),
+        "full": Profile(dict(stem=4, channels=(64, 128, 192, 256), kernel=5, blocks=2, **_EPS), 20000, 256, flat=1.0),
+    },
     "dncnn": {
         "smoke": Profile(dict(depth=3, width=8, **_PLAIN), steps=20, batch_size=4),
         "cpu": Profile(dict(depth=10, width=32, **_PLAIN), steps=2000, batch_size=32),
@@ -47,7 +54,8 @@ MODELS = {
     },
 }
 """How each model is trained, by profile: ``bounded`` starts from the linear optimum, ``unet`` from the best answer that
-looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`."""
+looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`; ``eps`` is the plan's unconditional
+network, which answers the noise."""
 
 
 def moments(net, n=None):
