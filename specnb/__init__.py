@@ -4,6 +4,7 @@ from specnb.denoisers import load
 from specnb.exact import Posterior, oracle
 from specnb.grid import WAVE
 from specnb.methods import denoise
+from specnb.samplers import sample_prior
 from specnb.stars import Stars, simulate, synthesize
 
-__all__ = ["WAVE", "Posterior", "Stars", "denoise", "load", "oracle", "simulate", "synthesize"]
+__all__ = ["WAVE", "Posterior", "Stars", "denoise", "load", "oracle", "sample_prior", "simulate", "synthesize"]
