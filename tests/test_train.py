@@ -1,7 +1,9 @@
+import pandas as pd
 import pytest
 import torch
 
-from specnb import denoiser_card, denoisers, stars, train
+from specnb import denoiser_card, denoisers, profiles, stars, train
+from specnb.profiles import Profile
 
 
 def test_every_noise_level_comes_to_weigh_the_same():
@@ -40,28 +42,31 @@ def test_flat_noise_is_as_said():
 
 def test_training_is_reproducible_and_learns(tmp_path):
     net = dict(kind="subspace", rank=30, components=40, width=128, blocks=1)
-    short = train.Profile(net, steps=150, batch_size=32, rate=3e-3)
+    short = Profile(net, steps=150, batch_size=32, rate=3e-3)
 
-    def once(log=None):
+    def once():
         torch.manual_seed(0)
-        return train.fit(denoisers.fresh(*train.moments(short.net, 512), **short.net), short, seed=3, log=log)
+        return train.fit(denoisers.fresh(*profiles.moments(short.net, 512), **short.net), short, seed=3)
 
-    (a, rows), (b, _) = once(tmp_path / "log.csv"), once()
+    (a, rows), (b, _) = once(), once()
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(p, q)
     batch = stars.draw(64, stars.generator("validation", 0), snr=(5, 20))
     torch.manual_seed(0)
-    untrained = denoisers.fresh(*train.moments(short.net, 512), **short.net)
+    untrained = denoisers.fresh(*profiles.moments(short.net, 512), **short.net)
     with torch.no_grad():
         before, after = (train.errors(model, batch)[0].mean() for model in (untrained, a))
     assert after < 0.92 * before  # and before is the linear optimum
     assert [row["step"] for row in rows] == list(range(10, 151, 10))
-    assert (tmp_path / "log.csv").read_text().splitlines()[0] == "step,loss,rho,rate,seconds"
+    assert list(rows[0]) == ["step", "loss", "rate", "seconds", "rho_5", "rho_10", "rho_20", "rho_50", "rho_100"]
+    assert 1 < rows[-1]["rho_20"] < rows[0]["rho_20"] < 10
+    train.write_log(tmp_path / "log.csv", rows)
+    assert pd.read_csv(tmp_path / "log.csv").to_dict("records") == rows
 
 
 def test_the_card_is_written_from_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(denoiser_card, "N_TEST", 8)
-    monkeypatch.setitem(train.MODELS["bounded"], "smoke", train.Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4))
+    monkeypatch.setitem(profiles.MODELS["bounded"], "smoke", Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4))
     card = denoiser_card.train("bounded", "smoke", tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "bounded.csv", "bounded.json", "bounded.md", "bounded.safetensors"]  # fmt: skip
