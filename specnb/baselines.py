@@ -276,10 +276,9 @@ def tune(method, n=64, seed=0):
     table = {", ".join(f"{k}={v}" for k, v in setting.items()): [] for setting in SETTINGS[method]}
     for i, limits in enumerate(BINS):
         stars = draw(n, generator("validation", seed, 2**31 + i), snr=limits)
-        ivar = stars.good / (stars.level * stars.sigma) ** 2
         flux = stars.y.where(stars.good, 1.0)
         before = per_spectrum("mse", flux, stars.x, stars.good)
         for setting, row in zip(SETTINGS[method], table.values(), strict=True):
-            after = per_spectrum("mse", METHODS[method](flux, ivar, **setting), stars.x, stars.good)
+            after = per_spectrum("mse", METHODS[method](flux, stars.ivar, **setting), stars.x, stars.good)
             row.append(float(1 - after.mean() / before.mean()))
     return table

@@ -3,12 +3,10 @@
 The two newest are kept: should a disk break one, the run goes on from the one before.
 """
 
-import json
 import warnings
 from pathlib import Path
 
-import safetensors.torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from specnb import results
 
@@ -31,9 +29,7 @@ def save(folder, step, tensors, numbers):
     numbers : dict
         What JSON can hold.
     """
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    path = Path(folder) / f"step-{step:08d}.safetensors"
-    results.write_bytes(path, safetensors.torch.save(tensors, metadata={"numbers": json.dumps(numbers)}))
+    results.write_tensors(Path(folder) / f"step-{step:08d}.safetensors", tensors, numbers=numbers)
     for old in _paths(folder)[:-KEPT]:
         old.unlink()
 
@@ -60,15 +56,13 @@ def latest(folder):
     complaints = []
     for path in reversed(_paths(folder)):
         try:
-            with safe_open(str(path), "pt") as file:
-                tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 (no dict)
-                numbers = json.loads(file.metadata()["numbers"])
+            tensors, notes = results.read_tensors(path)
         except (SafetensorError, OSError) as error:
             complaints.append(f"{path} cannot be read ({error})")
             continue
         if complaints:
             warnings.warn(f"{'; '.join(complaints)}; going on from {path.name}", stacklevel=2)
-        return tensors, numbers
+        return tensors, notes["numbers"]
     if complaints:
         raise ValueError(f"{'; '.join(complaints)}; delete {folder} to start anew")
     return {}, {}

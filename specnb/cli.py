@@ -121,7 +121,8 @@ def train(
         card = denoiser_card.train(name, profile, output, seed, device)
     except (ValueError, OSError, RuntimeError) as error:
         _fail(error)
-    typer.echo(card)
+    if card:
+        typer.echo(card.read_text())
 
 
 @app.command()

@@ -87,7 +87,8 @@ def eps_loss(model, n, seed):
 def train(name, profile, output, seed=0, device="cpu"):
     """Train model ``name`` into ``output``: weights, numbers, training log and card; returns the card's path.
 
-    A run that was interrupted goes on from its checkpoints in ``output``.
+    A run that was interrupted goes on from its checkpoints in ``output``. Of several processes only the first writes;
+    the others return None.
     """
     how = chosen(name, profile)
     start, made = monotonic(), results.provenance(device, seed)
@@ -95,9 +96,8 @@ def train(name, profile, output, seed=0, device="cpu"):
     output.mkdir(parents=True, exist_ok=True)
     checkpoints = output / f"{name}-{profile}-{seed}"
     model, rows = make(profile, seed, device, checkpoints, name)
-    card = output / f"{name}.md"
     if int(os.environ.get("RANK", 0)):  # torchrun: the first process writes
-        return card
+        return None
     write_log(output / f"{name}.csv", rows)
     denoisers.save(model, how.net, output / f"{name}.safetensors")
     judged = denoisers.read(output / f"{name}.safetensors").to(device)  # as users get it: half precision
@@ -113,6 +113,7 @@ def train(name, profile, output, seed=0, device="cpu"):
         stars = simulate(N_TEST, TEST_SEED, level=level)
         numbers["test"][str(level)] = improvements(denoisers.apply(judged, stars.observed, stars.ivar), stars)
     path = results.write(output / f"{name}.json", numbers, made, monotonic() - start)
+    card = output / f"{name}.md"
     results.write_bytes(card, render(name, results.read(path)).encode())
     shutil.rmtree(checkpoints)
     return card

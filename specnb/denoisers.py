@@ -18,13 +18,10 @@ same linear algebra gives the answer for that local prior, of whatever noise:
 The shift F is for what is not Gaussian even there.
 """
 
-import json
 from functools import lru_cache
 from importlib.resources import files
 
-import safetensors.torch
 import torch
-from safetensors import safe_open
 from torch import nn
 
 from specnb import results, validate
@@ -216,18 +213,17 @@ def fresh(*moments, kind="unet", target="v", **config):
 
 def save(denoiser, config, path):
     """Write a denoiser: safetensors, weights in half precision, its network's configuration in the header; atomic."""
-    tensors = {k: v.contiguous().cpu() for k, v in denoiser.state_dict().items() if v.is_floating_point()}
+    tensors = {k: v for k, v in denoiser.state_dict().items() if v.is_floating_point()}
     tensors |= {k: tensors[k].half() for k, _ in denoiser.named_parameters()}
-    results.write_bytes(path, safetensors.torch.save(tensors, metadata={"config": json.dumps(config)}))
+    results.write_tensors(path, tensors, config=config)
 
 
 def read(path):
     """A denoiser written by :func:`save`, float32, in evaluation mode."""
-    with safe_open(str(path), "pt") as file:
-        config = json.loads(file.metadata()["config"])
-        tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118 (no dict)
+    halves, notes = results.read_tensors(path)
+    tensors = {k: v.float() for k, v in halves.items()}
     with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
-        denoiser = fresh(*(tensors[k] for k in ("mean", "std", "basis", "diagonal") if k in tensors), **config)
+        denoiser = fresh(*(tensors[k] for k in ("mean", "std", "basis", "diagonal") if k in tensors), **notes["config"])
     denoiser.load_state_dict(tensors, strict=False)  # all but the batch counters of DnCNN's normalisation
     return denoiser.eval().requires_grad_(False)
 

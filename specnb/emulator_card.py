@@ -5,7 +5,6 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
-import safetensors.torch
 
 from specnb import emulator, gridfiles, metrics, results
 from specnb.grid import WAVE
@@ -136,7 +135,7 @@ def train(path, output, seed=0, curve=False, **said):
         numbers["learning_curve"] = learning_curve(grid, judge, components, seed)
         numbers["cross_validation"] = cross_validated(grid, judge, min(components, (~judge).sum() // 3), seed)
     output = Path(output)
-    results.write_bytes(output / "emulator.safetensors", safetensors.torch.save(model.state_dict()))
+    results.write_tensors(output / "emulator.safetensors", model.state_dict())
     path = results.write(output / "emulator.json", numbers, made, monotonic() - start)
     card = output / "emulator.md"
     results.write_bytes(card, render(results.read(path)).encode())

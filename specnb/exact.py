@@ -51,8 +51,8 @@ class Posterior:
         True where the chains are *not* to be trusted, shape (n,).
     diagnostics : astropy.table.Table
         A row a star: rhat (largest) and ess (smallest, bulk) of the six normal coordinates over all 2560 states,
-        acceptance, and modes (distinct optima that the search found). All chains share one proposal, so that these
-        numbers cannot tell of a mode that no start led to.
+        acceptance (share of states that differ from the one before), and modes (distinct optima that the search
+        found). All chains share one proposal, so that these numbers cannot tell of a mode that no start led to.
     world : specnb.fit.World
     """
 
@@ -174,7 +174,8 @@ def start(world, flux, ivar):
         roots.append(torch.where(other[:, None, None], own, (1.5 + 0.5 * k) * root))
     mean.append(best.z)
     roots.append(2 * root)
-    share = torch.tensor([0.4, *[0.6 / len(mean[1:])] * len(mean[1:])], dtype=torch.float64, device=flux.device)
+    others = len(mean) - 1
+    share = torch.tensor([0.4, *[0.6 / others] * others], dtype=torch.float64, device=flux.device)
     return Mixture(share.expand(len(flux), -1).clone(), torch.stack(mean, 1), torch.stack(roots, 1)), modes
 
 

@@ -14,7 +14,7 @@ def _network(name):
     return run
 
 
-METHODS = {"bounded": _network("bounded"), "dncnn": _network("dncnn"), "fit": fit.denoise, **baselines.METHODS}
+METHODS = {**{name: _network(name) for name in denoisers.SHIPPED}, "fit": fit.denoise, **baselines.METHODS}
 """Functions of checked flux and ivar, (n, 3136) float32 tensors, that return clean flux."""
 
 

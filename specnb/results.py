@@ -1,4 +1,4 @@
-"""Results of runs: one JSON file a notebook and profile, with where it comes from; written atomically."""
+"""Results of runs, JSON with where it comes from, and tensors, safetensors with notes; written atomically."""
 
 import json
 import os
@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import safetensors.torch
 import torch
+from safetensors import safe_open
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,6 +56,20 @@ def write_bytes(path, data):
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(data)
     os.replace(temporary, path)
+
+
+def write_tensors(path, tensors, **notes):
+    """Write named tensors, and ``notes`` that JSON can hold into the header."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    header = {k: json.dumps(v) for k, v in notes.items()}
+    write_bytes(path, safetensors.torch.save(tensors, metadata=header or None))
+
+
+def read_tensors(path):
+    """The dicts of tensors and of notes that :func:`write_tensors` wrote; ``SafetensorError`` if it is broken."""
+    with safe_open(str(path), "pt") as file:
+        notes = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
+        return {k: file.get_tensor(k) for k in file.keys()}, notes  # noqa: SIM118 (no dict)
 
 
 def write(path, numbers, made, seconds):

@@ -77,6 +77,11 @@ class Batch:
     good: torch.Tensor
     labels: torch.Tensor
 
+    @property
+    def ivar(self):
+        """Inverse variance of y, 0 at bad pixels, (n, 3136)."""
+        return self.good / (self.level * self.sigma) ** 2
+
 
 def draw(n, rng, level=None, snr=SNR):
     """Simulate ``n`` stars with generator ``rng`` on its device; ``level`` (n, 1), or S/N log-uniform in ``snr``."""
@@ -188,8 +193,9 @@ def simulate(n: int, seed: int, snr: ArrayLike | None = None, level: ArrayLike |
     table = Table()
     for column, values in zip([*LABELS, *CONTINUUM], batch.labels.numpy().T, strict=True):
         table[column] = values * LABELS.get(column, u.dimensionless_unscaled)
-    ivar = batch.good / (batch.level * batch.sigma) ** 2
-    return Stars(batch.x.numpy(), batch.y.numpy(), ivar.numpy(), batch.sigma.numpy(), batch.level[:, 0].numpy(), table)
+    return Stars(
+        batch.x.numpy(), batch.y.numpy(), batch.ivar.numpy(), batch.sigma.numpy(), batch.level[:, 0].numpy(), table
+    )
 
 
 def synthesize(

@@ -4,17 +4,16 @@ The loss is the mean square error on good pixels in units of what is usual at a 
 warm-up then a cosine to zero, gradient clipping, and an exponential moving average of the weights, which is what is
 kept. Batch i depends only on the seed and i, so that the step is all there is to remember of random numbers.
 
-On a GPU the network is compiled and computes in bfloat16. Several GPUs: ``torchrun --nproc-per-node 4 -m specnb train``
-and so on; each takes its share of every batch, and the result is that of one.
+On a GPU the network is compiled and computes in bfloat16. Several GPUs: ``torchrun --nproc-per-node 4 -m
+specnb.cli train --device cuda``; each takes its share of every batch, and the result is that of one.
 """
 
 import copy
-import csv
-import io
 import math
 import os
 import time
 
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
@@ -36,6 +35,7 @@ class Balance:
 
     def __init__(self, device):
         coordinate = self.LOW + self.STEP * torch.arange(self.BINS, device=device)
+        # to start with: of 3136 pixels' noise what eleven parameters keep
         self.usual = (11 / 3136 * denoisers.noise_of(coordinate) ** 2).clamp(max=0.02).log()
         """ln of the mean square error, shape (24,)."""
 
@@ -53,11 +53,6 @@ class Balance:
         change.index_add_(0, row, error.detach().log() - self.usual[row])
         count.index_add_(0, row, torch.ones_like(self.usual[row]))
         self.usual = self.usual + self.RATE * change / count.clamp(min=1)
-
-
-def limit(coordinate):
-    """About the mean square error of the exact posterior mean: of 3136 pixels' noise what eleven parameters keep."""
-    return 11 / 3136 * denoisers.noise_of(coordinate) ** 2
 
 
 def errors(denoiser, batch):
@@ -202,8 +197,4 @@ def _resume(folder, run, denoiser, averaged, optimiser, balance):
 
 def write_log(path, rows):
     """The log of a run as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    results.write_bytes(path, text.getvalue().encode())
+    results.write_bytes(path, pd.DataFrame(rows).to_csv(index=False).encode())

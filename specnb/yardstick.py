@@ -6,7 +6,6 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
-import torch
 
 from specnb import denoisers, results, validate
 from specnb.exact import sample
@@ -22,8 +21,7 @@ ASSET = files("specnb") / "assets" / "yardstick.json"
 def observations(snr):
     """Flux and ivar as checked tensors, truth and good pixels of the stars at one S/N, (32, 3136) each."""
     batch = draw(N_STARS, generator("validation", SEED, snr), snr=(snr, snr))
-    ivar = torch.where(batch.good, (batch.level * batch.sigma) ** -2, 0.0)
-    flux, ivar, _ = validate.spectra(batch.y, ivar)
+    flux, ivar, _ = validate.spectra(batch.y, batch.ivar)
     return flux, ivar, batch.x, batch.good
 
 

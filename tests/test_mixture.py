@@ -7,7 +7,7 @@ from specnb.mixture import BLOCK, Mixture
 
 
 def test_chains_keep_the_target_at_every_step():
-    """Chains that start in N(0, 1) stay in it, step by step, though proposals come from N(0.7, 0.9) t."""
+    """Chains that start in N(0, 1) stay in it, step by step, though proposals come from N(0.7, 0.95²)."""
     rng = torch.Generator().manual_seed(0)
     n, chains, length = 4000, 4, 1 + 3 * BLOCK
     z = 0.7 + 0.95 * torch.randn(n, chains * length, 1, generator=rng, dtype=torch.float64)
