@@ -32,9 +32,13 @@ def chosen(name, profile):
 def make(profile, seed=0, device="cpu", folder=None, name="bounded"):
     """A denoiser trained at a profile (name), see :func:`specnb.train.fit`; the averaged model, the log's rows."""
     how = chosen(name, profile)
+    before = denoisers.load(how.start) if how.start else None
+    prior = (before.mean, before.basis, before.diagonal) if before else moments(how.net)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        fresh = denoisers.fresh(*moments(how.net), **how.net)
+        fresh = denoisers.fresh(*prior, **how.net)
+    if before:
+        fresh.net.load_state_dict(before.net.state_dict())
     return fit(fresh, how, seed, device, folder)
 
 

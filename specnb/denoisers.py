@@ -5,17 +5,7 @@ EDM; Karras et al. 2022, arXiv:2206.00364, table 1, here per pixel), and what it
 :func:`to_x0`. By default F adds what the other pixels know to the best answer that looks at one pixel alone: nothing
 is lost in float32 when m is 1e-3. A masked pixel is a pixel with m → ∞; there D is whatever its neighbours say.
 
-:class:`SubspaceDenoiser` starts from the best *linear* answer instead, which looks at all pixels: components z with
-standard deviations :math:`\sigma_z` (:mod:`specnb.subspace`). It is best for a Gaussian prior, and stars are none: they
-lie on a curved surface of eleven dimensions. But near any point a curved surface is flat. So a network says what stars
-near the first answer look like, mean :math:`z_0` and covariance :math:`P = JJ^\top + \mathrm{diag}\,v`, and the
-same linear algebra gives the answer for that local prior, of whatever noise:
-
-.. math::
-    z' = z_0 + P\,(1 + A P)^{-1} B^\top \tilde W\,(u - \mu - B_+ z_0) + \sigma_z F, \qquad A = B^\top \tilde W B .
-
-:math:`B_+` has more components than B: those too weak for the pixels to say much about, which follow from the others.
-The shift F is for what is not Gaussian even there.
+:mod:`specnb.localprior` has those that start from the best *linear* answer, which looks at all pixels.
 """
 
 from functools import lru_cache
@@ -24,28 +14,9 @@ from importlib.resources import files
 import torch
 from torch import nn
 
-from specnb import results, validate
+from specnb import localprior, results, validate
 from specnb.nets import DnCNN1D, LocalPriorNet, UNet1D
-from specnb.subspace import LinearPosterior, products
-
-MASKED = 30.0
-"""Standard deviation that stands for a masked pixel (normalised flux lies in 0…1.2)."""
-
-
-def noise_map(ivar):
-    """Standard deviation per pixel, ``ivar`` (n, 3136) → (n, 3136); masked pixels get ``MASKED``."""
-    return torch.where(ivar > MASKED**-2, ivar.rsqrt(), MASKED)
-
-
-def coordinate(m):
-    """A scalar noise level per spectrum for networks, (n, 3136) → (n,): ln(m/0.05) of its median good pixel."""
-    return torch.log(m.where(m < MASKED, torch.nan).nanmedian(1).values / 0.05)
-
-
-def noise_of(coordinate):
-    """The standard deviation per pixel that a noise coordinate stands for."""
-    return 0.05 * torch.exp(coordinate)
-
+from specnb.noisemaps import coordinate, noise_map
 
 TARGETS = ("v", "x0", "eps", "residual")
 
@@ -131,50 +102,6 @@ class Denoiser(nn.Module):
         return to_x0(self.target, answer.float(), u, m, self.mean, self.std)
 
 
-class SubspaceDenoiser(nn.Module):
-    """Posterior mean from local Gaussian priors that a network predicts; called as :class:`Denoiser`.
-
-    Parameters
-    ----------
-    net : LocalPriorNet
-    mean, basis, diagonal : torch.Tensor
-        First two moments of the prior, of shapes (3136,), (3136, components), (3136,); see :mod:`specnb.subspace`.
-    """
-
-    def __init__(self, net, mean, basis, diagonal):
-        super().__init__()
-        self.net, self.rank = net, net.sizes[-1]
-        self.register_buffer("mean", mean)
-        self.register_buffer("basis", basis)
-        self.register_buffer("diagonal", diagonal)
-        first = basis[:, : self.rank].contiguous()
-        self.register_buffer("first", first, persistent=False)
-        self.register_buffer("rest", diagonal + basis[:, self.rank :].square().sum(1), persistent=False)
-        self.register_buffer("pairs", products(first), persistent=False)
-
-    def scatter(self):
-        """Standard deviation of every pixel over the prior, (3136,)."""
-        return (self.diagonal + self.basis.square().sum(1)).sqrt()
-
-    def draw_gaussian(self, n, rng):
-        """Draws of the Gaussian prior of these moments, which no network has touched, (n, 3136)."""
-        z, rest = (
-            torch.randn(n, k, generator=rng, device=self.mean.device) for k in (self.basis.shape[1], len(self.mean))
-        )
-        return self.mean + z @ self.basis.mT + self.diagonal.sqrt() * rest
-
-    def forward(self, u, m):
-        """E[x | u] of noisy flux ``u`` with standard deviations ``m``, shape (n, 3136) each."""
-        with torch.autocast(u.device.type, enabled=False):  # what follows takes differences of nearly equal numbers
-            linear = LinearPosterior(u, m**-2, self.mean, self.first, self.rest, pairs=self.pairs)
-            sd = linear.covariance().diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt()
-        mean, directions, variance, shift = self.net(linear.z, sd, coordinate(m))
-        with torch.autocast(u.device.type, enabled=False):
-            x = self.mean + mean @ self.basis.mT
-            x = x + (linear.update(u - x, directions, variance) + sd * shift) @ self.first.mT
-            return x + self.diagonal / (self.diagonal + m**2) * (u - x)
-
-
 def sample_bounded(denoiser, u, m, steps=10):
     r"""Deterministic steps from the observation at its own noise level down to zero (plan's MVP-0.5; DDIM).
 
@@ -201,13 +128,14 @@ def sample_bounded(denoiser, u, m, steps=10):
 
 
 def fresh(*moments, kind="unet", target="v", **config):
-    """A new denoiser from the prior's moments (mean and std; for ``subspace`` mean, basis and diagonal).
+    """A new denoiser from the prior's moments: mean and std; for those of ``localprior`` mean, basis and diagonal.
 
-    ``kind`` is ``unet``, ``dncnn`` or ``subspace``; ``target``, of the first two, is what the network answers
-    (:func:`to_x0`); ``config`` goes to the network (:mod:`specnb.nets`).
+    ``kind`` is ``unet``, ``dncnn`` or a key of ``localprior.KINDS``; ``target``, of the first two, is what the network
+    answers (:func:`to_x0`); ``config`` goes to the network (:mod:`specnb.nets`).
     """
-    if kind == "subspace":
-        return SubspaceDenoiser(LocalPriorNet(**config), *moments)
+    if kind in localprior.KINDS:
+        made = localprior.KINDS[kind]
+        return made(LocalPriorNet(**config, observations=made.observations), *moments)
     return Denoiser({"unet": UNet1D, "dncnn": DnCNN1D}[kind](3, **config), *moments, target)
 
 
@@ -228,7 +156,7 @@ def read(path):
     return denoiser.eval().requires_grad_(False)
 
 
-SHIPPED = ("bounded", "dncnn")
+SHIPPED = ("bounded", "wmae", "supervised", "dncnn")
 
 
 @lru_cache(maxsize=4)
@@ -238,13 +166,13 @@ def load(name: str, device: str = "cpu") -> nn.Module:
     Parameters
     ----------
     name : str
-        ``"bounded"`` or ``"dncnn"``; what they were trained on is written in ``specnb/assets/NAME.md``.
+        One of ``SHIPPED``; what they were trained on is written in ``specnb/assets/NAME.md``.
     device : str
         ``"cpu"``, ``"cuda"``, …
 
     Returns
     -------
-    Denoiser or SubspaceDenoiser
+    Denoiser or localprior.SubspaceDenoiser
         In evaluation mode; ``model(u, m)`` takes noisy flux and the noise's standard deviation, (n, 3136) each.
 
     Raises

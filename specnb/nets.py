@@ -176,11 +176,13 @@ class LocalPriorNet(nn.Module):
         Directions in which stars like this one vary.
     width, blocks : int
         Width of the hidden layers; residual blocks of two.
+    observations : int
+        How many observations of a star it looks at, 1 or 2.
     """
 
-    def __init__(self, rank, components=400, directions=12, width=512, blocks=3):
+    def __init__(self, rank, components=400, directions=12, width=512, blocks=3, observations=1):
         super().__init__()
-        self.first = nn.Linear(2 * rank + 1, width)
+        self.first = nn.Linear(observations * (2 * rank + 1), width)
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
             for _ in range(blocks)
@@ -191,7 +193,7 @@ class LocalPriorNet(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.normal_(self.last.weight[components:][: rank * directions], std=0.002)  # at 0 J Jᵀ has no gradient
 
-    def forward(self, z, sd, level):
+    def forward(self, z, sd, level, beside=()):
         """Moments of the components of stars like this one; the prior's own before training.
 
         Parameters
@@ -200,6 +202,8 @@ class LocalPriorNet(nn.Module):
             First estimate of the components and its standard deviation, shape (n, rank).
         level : torch.Tensor
             A scalar noise coordinate per spectrum, shape (n,).
+        beside : tuple of torch.Tensor
+            The same three of a second observation; the moments are those given it then, before training as it says.
 
         Returns
         -------
@@ -212,8 +216,14 @@ class LocalPriorNet(nn.Module):
         shift : torch.Tensor
             Correction of what follows from these moments, in units of ``sd``, shape (n, rank).
         """
-        h = self.first(torch.cat([z, sd.log(), level[:, None]], 1))
+        looks = [(z, sd, level), beside] if beside else [(z, sd, level)]
+        h = self.first(torch.cat([part for z, sd, level in looks for part in (z, sd.log(), level[:, None])], 1))
         for block in self.blocks:
             h = h + block(h)
         mean, directions, variance, shift = self.last(h).float().split(self.sizes, 1)
-        return mean, directions.unflatten(1, (z.shape[1], -1)), torch.exp(4 * variance), shift
+        directions, variance = directions.unflatten(1, (z.shape[1], -1)), torch.exp(4 * variance)
+        if beside:
+            z, sd, _ = beside
+            mean = mean + F.pad(z, (0, mean.shape[1] - z.shape[1]))
+            directions, variance = sd[..., None] * directions, sd**2 * variance
+        return mean, directions, variance, shift

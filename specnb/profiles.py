@@ -2,37 +2,50 @@
 
 from dataclasses import dataclass
 
-from specnb import baselines
+from specnb import baselines, localprior
 from specnb.stars import draw, generator
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much to train: network, steps, batch size, peak learning rate, share of stars with flat noise."""
+    """How a network is trained.
+
+    Attributes
+    ----------
+    net : dict
+        Arguments of ``denoisers.fresh``.
+    steps, batch_size : int
+    rate : float
+        Peak learning rate.
+    flat : float
+        Share of stars with the same noise in all pixels.
+    objective : str
+        A key of ``objectives.OBJECTIVES``.
+    start : str
+        Name of a model that ships, of the same network, from whose weights training starts.
+    """
 
     net: dict
     steps: int
     batch_size: int
     rate: float = 2e-3
     flat: float = 0.0
+    objective: str = "mse"
+    start: str = ""
 
 
 _SMALL, _PLAIN, _SUBSPACE = dict(stem=16, kernel=5), dict(kind="dncnn", kernel=5), dict(kind="subspace")
 _EPS = dict(kind="unet", target="eps")
+_FULL = dict(rank=200, components=500, directions=24, width=2048, blocks=6)
+_TINY, _CPU = dict(rank=20, components=30, width=32, blocks=1), dict(rank=100, components=400)
 MODELS = {
     "bounded": {
-        "smoke": Profile(dict(rank=20, components=30, width=32, blocks=1, **_SUBSPACE), steps=20, batch_size=16),
+        "smoke": Profile(_TINY | _SUBSPACE, steps=20, batch_size=16),
         "quick": Profile(
             dict(rank=60, components=200, width=256, blocks=2, **_SUBSPACE), 800, batch_size=64, rate=1e-3, flat=0.25
         ),
-        "cpu": Profile(dict(rank=100, components=400, **_SUBSPACE), steps=8000, batch_size=128, rate=1e-3, flat=0.25),
-        "full": Profile(
-            dict(rank=200, components=500, directions=24, width=2048, blocks=6, **_SUBSPACE),
-            steps=20000,
-            batch_size=1024,
-            rate=5e-4,
-            flat=0.25,
-        ),
+        "cpu": Profile(_CPU | _SUBSPACE, steps=8000, batch_size=128, rate=1e-3, flat=0.25),
+        "full": Profile(_FULL | _SUBSPACE, steps=20000, batch_size=1024, rate=5e-4, flat=0.25),
     },
     "unet": {
         "smoke": Profile(dict(stem=32, channels=(32, 64)), steps=20, batch_size=16),
@@ -47,20 +60,31 @@ MODELS = {
         "cpu": Profile(dict(channels=(64, 128, 192), **_EPS), steps=6000, batch_size=64, flat=1.0),
         "full": Profile(dict(stem=4, channels=(64, 128, 192, 256), kernel=5, blocks=2, **_EPS), 20000, 256, flat=1.0),
     },
+    "wmae": {
+        "smoke": Profile(_TINY | dict(kind="residual"), 20, batch_size=16, objective="wmae"),
+        "quick": Profile(_CPU | dict(kind="residual"), 200, 128, rate=2e-4, objective="wmae", start="bounded"),
+        "cpu": Profile(_CPU | dict(kind="residual"), 2500, 128, rate=3e-4, objective="wmae", start="bounded"),
+    },
+    "supervised": {
+        "smoke": Profile(_TINY | dict(kind="supervised"), 20, batch_size=16, objective="diffused"),
+        "quick": Profile(_CPU | dict(kind="supervised"), 400, 128, rate=1e-3, objective="diffused"),
+        "cpu": Profile(_CPU | dict(kind="supervised"), 4000, 128, rate=1e-3, objective="diffused"),
+        "full": Profile(_FULL | dict(kind="supervised"), 20000, 1024, rate=5e-4, objective="diffused"),
+    },
     "dncnn": {
         "smoke": Profile(dict(depth=3, width=8, **_PLAIN), steps=20, batch_size=4),
         "cpu": Profile(dict(depth=10, width=32, **_PLAIN), steps=2000, batch_size=32),
         "full": Profile(dict(depth=17, width=64, kind="dncnn"), steps=20000, batch_size=128),
     },
 }
-"""How each model is trained, by profile: ``bounded`` starts from the linear optimum, ``unet`` from the best answer that
+"""How each model is trained, by profile. ``bounded`` starts from the linear optimum, ``unet`` from the best answer that
 looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`; ``eps`` is the plan's unconditional
-network, which answers the noise."""
+network, which answers the noise; ``wmae`` goes on from ``bounded`` with the plan's loss; ``supervised`` is p(x|y)."""
 
 
 def moments(net, n=None):
     """What a denoiser of network configuration ``net`` must know of ``n`` training stars, for ``denoisers.fresh``."""
-    if net.get("kind") == "subspace":
+    if net.get("kind") in localprior.KINDS:
         return baselines.moments(n or 16384, net["components"])  # hundreds of components need many stars
     x = draw(n or 4096, generator("train", 0, 2**31)).x
     return x.mean(0), x.std(0)

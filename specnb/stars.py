@@ -83,6 +83,14 @@ class Batch:
         return self.good / (self.level * self.sigma) ** 2
 
 
+@dataclass
+class DiffusedBatch(Batch):
+    """With a state of each star's diffusion beside y: again = x + again_level ε, (n, 3136) and (n, 1)."""
+
+    again: torch.Tensor
+    again_level: torch.Tensor
+
+
 def draw(n, rng, level=None, snr=SNR):
     """Simulate ``n`` stars with generator ``rng`` on its device; ``level`` (n, 1), or S/N log-uniform in ``snr``."""
     emulator = load_emulator(str(rng.device))
@@ -99,21 +107,26 @@ def draw(n, rng, level=None, snr=SNR):
     return Batch(x, y, sigma, level, good, labels)
 
 
-def stream(batch_size, seed=0, split="train", device="cpu", start=0, flat=0.0):
+def _flat(x, rng):
+    """``x`` (n, 3136) with noise that is equal in all pixels, and its levels (n, 1), log-uniform in ``FLAT_LEVELS``."""
+    low, high = FLAT_LEVELS
+    level = low * (high / low) ** torch.rand(len(x), 1, generator=rng, device=x.device)
+    return x + level * torch.randn(x.shape, generator=rng, device=x.device), level
+
+
+def stream(batch_size, seed=0, split="train", device="cpu", start=0, flat=0.0, diffused=False):
     """Endless batches; batch ``i`` depends only on (split, seed, i), so a run resumes exactly at any ``start``.
 
-    A share ``flat`` of each batch has the same noise in all pixels, with levels log-uniform in ``FLAT_LEVELS``.
+    A share ``flat`` of each batch has the same noise in all pixels. If ``diffused`` they are :class:`DiffusedBatch`.
     """
     step, n = start, round(flat * batch_size)
     while True:
         rng = generator(split, seed, step, device)
         batch = draw(batch_size, rng, snr=TRAINING_SNR)
         if n:
-            low, high = FLAT_LEVELS
-            level = low * (high / low) ** torch.rand(n, 1, generator=rng, device=device)
-            batch.level[:n], batch.sigma[:n], batch.good[:n] = level, 1.0, True
-            batch.y[:n] = batch.x[:n] + level * torch.randn(n, N_PIXELS, generator=rng, device=device)
-        yield batch
+            batch.y[:n], batch.level[:n] = _flat(batch.x[:n], rng)
+            batch.sigma[:n], batch.good[:n] = 1.0, True
+        yield DiffusedBatch(*vars(batch).values(), *_flat(batch.x, rng)) if diffused else batch
         step += 1
 
 

@@ -1,6 +1,6 @@
 r"""Training on the endless stream of simulated stars.
 
-The loss is the mean square error on good pixels in units of what is usual at a star's noise level. AdamW, linear
+The loss is an error (:mod:`specnb.objectives`) in units of what is usual at a star's noise level. AdamW, linear
 warm-up then a cosine to zero, gradient clipping, and an exponential moving average of the weights, which is what is
 kept. Batch i depends only on the seed and i, so that the step is all there is to remember of random numbers.
 
@@ -17,9 +17,9 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from specnb import checkpoint, denoisers, results, yardstick
-from specnb.denoisers import MASKED
-from specnb.stars import Batch, stream
+from specnb import checkpoint, results, yardstick
+from specnb.objectives import OBJECTIVES
+from specnb.stars import stream
 
 WARM_UP, AVERAGE = 50, 0.998
 
@@ -34,33 +34,25 @@ class Balance:
     LOW, STEP, BINS, RATE = -5.0, 0.5, 24, 0.05
 
     def __init__(self, device):
-        coordinate = self.LOW + self.STEP * torch.arange(self.BINS, device=device)
-        # to start with: of 3136 pixels' noise what eleven parameters keep
-        self.usual = (11 / 3136 * denoisers.noise_of(coordinate) ** 2).clamp(max=0.02).log()
-        """ln of the mean square error, shape (24,)."""
+        self.usual = torch.full((self.BINS,), torch.nan, device=device)
+        """ln of the error, shape (24,); NaN where there was none yet."""
 
     def _row(self, coordinate):
         return ((coordinate - self.LOW) / self.STEP).round().clamp(0, self.BINS - 1).long()
 
     def __call__(self, error, coordinate):
-        """Mean of ``error`` (n,) over what is usual at noise coordinates ``coordinate`` (n,), a scalar tensor."""
+        """Mean of ``error`` (n,) over what is usual at ``coordinate`` (n,), which were learnt before, a scalar."""
         return (error * torch.exp(-self.usual[self._row(coordinate)])).mean()
 
     def learn(self, error, coordinate):
         """Take account of the errors of one more batch; arguments as above."""
         row = self._row(coordinate)
-        change, count = torch.zeros_like(self.usual), torch.zeros_like(self.usual)
-        change.index_add_(0, row, error.detach().log() - self.usual[row])
+        total, count = torch.zeros_like(self.usual), torch.zeros_like(self.usual)
+        total.index_add_(0, row, error.detach().log())
         count.index_add_(0, row, torch.ones_like(self.usual[row]))
-        self.usual = self.usual + self.RATE * change / count.clamp(min=1)
-
-
-def errors(denoiser, batch):
-    """Mean square error over good pixels and noise coordinate of every star, shape (n,) each."""
-    m = torch.where(batch.good, batch.level * batch.sigma, MASKED)
-    u = torch.where(batch.good, batch.y, denoiser.mean)
-    error = ((denoiser(u, m) - batch.x).square() * batch.good).sum(1) / batch.good.sum(1)
-    return error, denoisers.coordinate(m)
+        mean = total / count  # NaN where the batch has none of a level
+        moved = torch.where(self.usual.isnan(), mean, self.usual + self.RATE * (mean - self.usual))
+        self.usual = torch.where(count > 0, moved, self.usual)
 
 
 def rate(step, profile):
@@ -90,10 +82,10 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None):
 
     Parameters
     ----------
-    denoiser : Denoiser or SubspaceDenoiser
+    denoiser : Denoiser or localprior.SubspaceDenoiser
         Modified in place; not what to use afterwards.
     profile : specnb.profiles.Profile
-        Steps, batch size, peak learning rate, share of stars with flat noise.
+        Steps, batch size, peak learning rate, share of stars with flat noise, objective.
     seed : int
         Seed of the stream of stars.
     device : str
@@ -122,19 +114,20 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None):
     run = {"profile": repr(profile), "seed": seed}
     step, seconds, rows = _resume(folder, run, denoiser, averaged, optimiser, balance)
     start, total, every = time.monotonic() - seconds, 0.0, max(profile.steps // 40, 10)
-    batches = stream(profile.batch_size, seed, device=fabric.device, start=step, flat=profile.flat)
+    objective, diffused = OBJECTIVES[profile.objective], profile.objective == "diffused"
+    batches = stream(profile.batch_size, seed, device=fabric.device, start=step, flat=profile.flat, diffused=diffused)
     bar = tqdm(total=profile.steps, initial=step, desc="training", unit="step", disable=not fabric.is_global_zero)
     while step < profile.steps:
         for group in optimiser.param_groups:
             group["lr"] = rate(step, profile)
-        mine = slice(fabric.global_rank, None, fabric.world_size)
-        error, coordinate = errors(model, Batch(*(part[mine] for part in vars(next(batches)).values())))
+        batch, mine = next(batches), slice(fabric.global_rank, None, fabric.world_size)
+        error, coordinate = objective(model, type(batch)(*(part[mine] for part in vars(batch).values())))
+        balance.learn(*(fabric.all_gather(part.detach()).flatten() for part in (error, coordinate)))
         loss = balance(error, coordinate)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(loss)
         fabric.clip_gradients(model, optimiser, max_norm=1.0)
         optimiser.step()
-        balance.learn(*(fabric.all_gather(part.detach()).flatten() for part in (error, coordinate)))
         keep = min(AVERAGE, (1 + step) / (10 + step))
         with torch.no_grad():
             for a, b in zip(averaged.parameters(), denoiser.parameters(), strict=True):

@@ -1,0 +1,44 @@
+r"""What a network learns from: of every star an error, and the noise level at which it was made.
+
+Each is a function (denoiser, batch) → error, noise coordinate, of shape (n,) each:
+
+- ``mse``: mean square error of D(y, m); its minimum is the posterior mean.
+- ``wmae``: mean of \|D(y, m) − x\| / σ (the plan's MVP-0.6); its minimum is the posterior median of every pixel.
+- ``diffused``: mean square error of D(u, m | y), u a state of x's diffusion that knows nothing of y's noise.
+"""
+
+import torch
+
+from specnb.noisemaps import MASKED, coordinate
+
+
+def _observed(denoiser, batch):
+    """Flux and noise map as a denoiser takes them."""
+    m = torch.where(batch.good, batch.level * batch.sigma, MASKED)
+    return torch.where(batch.good, batch.y, denoiser.mean), m
+
+
+def mse(denoiser, batch):
+    """Mean square error over good pixels."""
+    u, m = _observed(denoiser, batch)
+    square = (denoiser(u, m) - batch.x).square()
+    return (square * batch.good).sum(1) / batch.good.sum(1), coordinate(m)
+
+
+def wmae(denoiser, batch):
+    """Mean absolute error over good pixels in units of σ at unit level."""
+    u, m = _observed(denoiser, batch)
+    absolute = (denoiser(u, m) - batch.x).abs() / batch.sigma
+    return (absolute * batch.good).sum(1) / batch.good.sum(1), coordinate(m)
+
+
+def diffused(denoiser, batch):
+    """Mean square error given both a state and an observation; the level is that of both together."""
+    y, m = _observed(denoiser, batch)
+    _, seen = denoiser.look(y, m)
+    flat = batch.again_level.expand_as(y)
+    error = (denoiser(batch.again, flat, seen) - batch.x).square().mean(1)
+    return error, -0.5 * torch.logaddexp(-2 * coordinate(m), -2 * coordinate(flat))
+
+
+OBJECTIVES = {"mse": mse, "wmae": wmae, "diffused": diffused}
