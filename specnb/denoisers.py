@@ -88,13 +88,14 @@ class Denoiser(nn.Module):
         u : torch.Tensor
             Noisy flux, shape (n, 3136), finite everywhere.
         m : torch.Tensor
-            Standard deviation of its noise, positive, same shape.
+            Standard deviation of its noise, positive, same shape or one row for all.
 
         Returns
         -------
         torch.Tensor
             E[x | u], same shape.
         """
+        m = m.expand_as(u)
         some = m.clamp(min=1e-6)  # the network sees a logarithm of it
         ratio = torch.log(some / self.std)
         whitened = (u - self.mean) * (self.std**2 + m**2).rsqrt()

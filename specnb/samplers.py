@@ -18,6 +18,7 @@ import torch
 from tqdm.auto import tqdm
 
 from specnb import denoisers, validate
+from specnb.noisemaps import noise_map
 
 STEPS, BETA = 1000, (1e-4, 0.02)
 BATCH = 64
@@ -35,7 +36,7 @@ def levels(scale, steps=STEPS):
 def reverse(denoiser, u, ms, eta, rng):
     """Take noisy spectra ``u`` (n, 3136) down the flat levels ``ms``, the first of which is their own."""
     for m, after in zip(ms.tolist(), ms[1:].tolist(), strict=False):
-        x = denoiser(u, torch.full_like(u, m))
+        x = denoiser(u, torch.full_like(u[:1], m))
         c = eta * after * (1 - (after / m) ** 2) ** 0.5
         u = x + (after**2 - c**2) ** 0.5 / m * (u - x)
         if c:
@@ -81,3 +82,34 @@ def sample_prior(n, steps=50, eta=0.0, seed=0, denoiser=None):
         start = denoiser.mean + (scatter**2 + float(ms[0]) ** 2).sqrt() * noise
         out.append(reverse(denoiser, start, ms, eta, rng))
     return torch.cat(out)
+
+
+@torch.no_grad()
+def sample_supervised(denoiser, flux, ivar, n_samples=16, steps=50, eta=1.0, seed=0):
+    """Clean spectra that an observation allows, p(x | y), by a conditional diffusion (the plan's MVP-1.0).
+
+    Parameters
+    ----------
+    denoiser : localprior.SupervisedDenoiser
+    flux, ivar : array or torch.Tensor
+        As :func:`specnb.denoise` takes them.
+    n_samples, steps : int
+    eta : float
+        1 is DDPM's ancestral sampling; 0 is DDIM, which is deterministic but for its start.
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        Shape (n, n_samples, 3136), or (n_samples, 3136) of a single spectrum.
+    """
+    flux, ivar, restore = validate.spectra(flux, ivar)
+    ms, out = levels(float(denoiser.scatter().mean()), steps), []
+    rng = torch.Generator(flux.device).manual_seed(validate.integer("seed", seed, 0))
+    y = torch.where(ivar > 0, flux, denoiser.mean)
+    for one, m in zip(tqdm(y, desc="sampling", unit="star", disable=len(y) < 8), noise_map(ivar), strict=True):
+        _, seen = denoiser.look(one[None], m[None])
+        start = denoiser.mean + ms[0].float() * torch.randn(n_samples, len(one), generator=rng, device=flux.device)
+        beside = tuple(part.expand(n_samples, *part.shape[1:]) for part in seen)
+        out.append(reverse(lambda u, level, beside=beside: denoiser(u, level, beside), start, ms, eta, rng))
+    return restore(torch.stack(out))

@@ -24,7 +24,7 @@ class LinearPosterior:
     Parameters
     ----------
     flux, ivar : torch.Tensor
-        Shape (n, pixels).
+        Shape (n, pixels); ``ivar`` may be one row, (1, pixels), for all.
     mean, basis, diagonal : torch.Tensor
         μ, B, D, of shapes (pixels,), (pixels, k), (pixels,); k may be 0.
     ridge : float
@@ -41,12 +41,12 @@ class LinearPosterior:
         else:
             k = basis.shape[1]
             i, j = torch.triu_indices(k, k, device=flux.device)
-            normal = basis.new_empty(len(flux), k, k)
+            normal = basis.new_empty(len(ivar), k, k)
             normal[:, i, j] = normal[:, j, i] = self.weight @ pairs
         self.normal = normal.double()  # entries are good to 1e-7 each; their inverse needs more
         self.normal.diagonal(dim1=1, dim2=2).add_(ridge)
         right = ((self.weight * self.residual) @ basis).double()
-        self.z = torch.linalg.solve(self.normal, right).to(basis.dtype)
+        self.z = torch.linalg.solve(self.normal, right[..., None])[..., 0].to(basis.dtype)
 
     def spectrum(self, z):
         """x̂(z), shape (n, pixels), of ``z`` (n, k)."""
@@ -54,7 +54,7 @@ class LinearPosterior:
         return self.mean + fit + self.diagonal * self.weight * (self.residual - fit)
 
     def covariance(self):
-        """Posterior covariance of z, shape (n, k, k)."""
+        """Posterior covariance of z, (n, k, k), of as many rows as ``ivar``."""
         return torch.linalg.inv(self.normal).to(self.basis.dtype)
 
     def update(self, residual, directions, variance):
