@@ -1,10 +1,13 @@
 """Benchmarks, not tests: `make bench`. Spectra per second = the batch over the time shown."""
 
+from time import perf_counter
+
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import specnb
-from specnb import denoisers, prior, stars
+from specnb import denoisers, objectives, prior, stars
 
 BATCH = 256
 
@@ -38,6 +41,45 @@ def test_denoise_one_pass(benchmark):
     denoisers.load("bounded", "cpu")
     benchmark(lambda: specnb.denoise(s.observed, s.ivar))
     report(benchmark)
+
+
+def test_denoise_one_map(benchmark):
+    """Many spectra of one noise map, as samplers ask for."""
+    s = specnb.simulate(1, 0, snr=10)
+    u, m = torch.as_tensor(s.observed), denoisers.noise_map(torch.as_tensor(s.ivar))
+    model, u = denoisers.load("bounded", "cpu"), u.expand(64, -1).contiguous()
+    with torch.no_grad():
+        benchmark(lambda: model(u, m))
+    report(benchmark, 64)
+
+
+def peak(device="cpu", n=2048):
+    """Floating-point operations per second of a large matrix product in float32."""
+    a, times = torch.randn(n, n, device=device), []
+    for _ in range(5):
+        start = perf_counter()
+        a @ a
+        times.append(perf_counter() - start)
+    return 2 * n**3 / min(times)
+
+
+def test_training_step(benchmark):
+    """Forward, backward and the stars of a batch of 128, and the share of what a large matrix product reaches."""
+    model = denoisers.load("bounded", "cpu")
+    for p in model.parameters():
+        p.requires_grad_(True)
+    batches = stars.stream(128)
+
+    def step():
+        objectives.mse(model, next(batches))[0].mean().backward()
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    benchmark(step)
+    denoisers.load.cache_clear()  # its weights have gradients now
+    report(benchmark, 128)
+    share = counter.get_total_flops() / benchmark.stats["median"] / peak()
+    print(f"{counter.get_total_flops() / 1e9:.0f} GFLOP in matrix products a step, {share:.0%} of the peak")
 
 
 @pytest.mark.filterwarnings("ignore::specnb.exact.UnreliablePosterior")

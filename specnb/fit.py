@@ -203,10 +203,17 @@ def best(world, flux, ivar, weight=1.0):
     return chosen, every
 
 
+def labels(flux, ivar):
+    """The most likely labels: teff, logg, m_h, alpha_m, rv, vsini of checked spectra (n, 3136) → (n, 6), float64."""
+    world = default_world(str(flux.device))
+    rows = zip(flux.split(ROWS), ivar.split(ROWS), strict=True)
+    return torch.cat([prior.from_normal(best(world, f, w, LIKELIEST)[0].z) for f, w in rows])
+
+
 def denoise(flux, ivar):
     """The spectrum of the most likely labels and its continuum; (n, 3136) → (n, 3136), as in :mod:`specnb.methods`."""
     world, parts = default_world(str(flux.device)), []
     for f, w in zip(flux.split(ROWS), ivar.split(ROWS), strict=True):
-        spectrum = world.spectrum(best(world, f, w, LIKELIEST)[0].z)
+        spectrum = world.emulated(labels(f, w).float())
         parts.append(spectrum * world.continuum(world.continuum.best(spectrum, f, w)[0]))
     return torch.cat(parts)

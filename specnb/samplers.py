@@ -14,6 +14,8 @@ A step to the next level :math:`m' < m` is, with :math:`\hat x = D(u, m)`,
 DDPM's own for η = 1 and deterministic for η = 0 (DDIM; Song et al. 2021, arXiv:2010.02502).
 """
 
+from functools import partial
+
 import torch
 from tqdm.auto import tqdm
 
@@ -85,7 +87,7 @@ def sample_prior(n, steps=50, eta=0.0, seed=0, denoiser=None):
 
 
 @torch.no_grad()
-def sample_supervised(denoiser, flux, ivar, n_samples=16, steps=50, eta=1.0, seed=0):
+def sample_supervised(denoiser, flux, ivar, n_samples=16, steps=200, eta=1.0, seed=0):
     """Clean spectra that an observation allows, p(x | y), by a conditional diffusion (the plan's MVP-1.0).
 
     Parameters
@@ -94,6 +96,7 @@ def sample_supervised(denoiser, flux, ivar, n_samples=16, steps=50, eta=1.0, see
     flux, ivar : array or torch.Tensor
         As :func:`specnb.denoise` takes them.
     n_samples, steps : int
+        The fewer steps, the narrower: 50 lose 9 % of the spread of a Gaussian, 200 lose 2 %.
     eta : float
         1 is DDPM's ancestral sampling; 0 is DDIM, which is deterministic but for its start.
     seed : int
@@ -103,13 +106,16 @@ def sample_supervised(denoiser, flux, ivar, n_samples=16, steps=50, eta=1.0, see
     numpy.ndarray or torch.Tensor
         Shape (n, n_samples, 3136), or (n_samples, 3136) of a single spectrum.
     """
+    n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
     flux, ivar, restore = validate.spectra(flux, ivar)
+    y, m = torch.where(ivar > 0, flux, denoiser.mean), noise_map(ivar)
     ms, out = levels(float(denoiser.scatter().mean()), steps), []
-    rng = torch.Generator(flux.device).manual_seed(validate.integer("seed", seed, 0))
-    y = torch.where(ivar > 0, flux, denoiser.mean)
-    for one, m in zip(tqdm(y, desc="sampling", unit="star", disable=len(y) < 8), noise_map(ivar), strict=True):
-        _, seen = denoiser.look(one[None], m[None])
-        start = denoiser.mean + ms[0].float() * torch.randn(n_samples, len(one), generator=rng, device=flux.device)
-        beside = tuple(part.expand(n_samples, *part.shape[1:]) for part in seen)
-        out.append(reverse(lambda u, level, beside=beside: denoiser(u, level, beside), start, ms, eta, rng))
-    return restore(torch.stack(out))
+    rng, at_once = torch.Generator(flux.device).manual_seed(seed), max(1, BATCH // n_samples)
+    for rows in tqdm(range(0, len(y), at_once), desc="sampling", unit="batch", disable=len(y) <= at_once):
+        some = slice(rows, rows + at_once)
+        _, seen = denoiser.look(y[some], m[some])
+        mean = denoiser(y[some], m[some]).repeat_interleave(n_samples, 0)
+        given_y = partial(denoiser, beside=tuple(part.repeat_interleave(n_samples, 0) for part in seen))
+        start = mean + ms[0].float() * torch.randn(mean.shape, generator=rng, device=mean.device)
+        out.append(reverse(given_y, start, ms, eta, rng).unflatten(0, (-1, n_samples)))
+    return restore(torch.cat(out))
