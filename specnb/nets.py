@@ -224,6 +224,6 @@ class LocalPriorNet(nn.Module):
         directions, variance = directions.unflatten(1, (z.shape[1], -1)), torch.exp(4 * variance)
         if beside:
             z, sd, _ = beside
-            mean = mean + F.pad(z, (0, mean.shape[1] - z.shape[1]))
+            mean = torch.cat([z + sd * mean[:, : z.shape[1]], mean[:, z.shape[1] :]], 1)
             directions, variance = sd[..., None] * directions, sd**2 * variance
         return mean, directions, variance, shift
