@@ -81,12 +81,46 @@ class SubspaceDenoiser(nn.Module):
         torch.Tensor
             Shape (n, 3136).
         """
+        x, _, _ = self._first(u, m, beside)
+        return self._rest(x, u, m)
+
+    def _first(self, u, m, beside):
+        """The components' part of the answer; the linear posterior; J and v of stars' real scatter."""
         linear, seen = self.look(u, m)
-        mean, directions, variance, shift = self.net(*seen, beside)
+        mean, directions, variance, shift, wide = self.net(*seen, beside)
         with torch.autocast(u.device.type, enabled=False):
-            x = self.mean + mean @ self.basis.mT
-            x = x + (linear.update(u - x, directions, variance) + seen[1] * shift) @ self.first.mT
-            return x + self.diagonal / (self.diagonal + m**2) * (u - x)
+            x, sd = self.mean + mean @ self.basis.mT, seen[1]
+            known = linear.learn(*beside[:2], mean[:, : self.rank]) if beside else 0.0
+            if beside:
+                sd = (sd**-2 + beside[1] ** -2 - 1).rsqrt()
+            x = x + (linear.update(u - x, directions, variance, known) + sd * shift) @ self.first.mT
+        return x, linear, wide
+
+    def _rest(self, x, u, m):
+        """With what each pixel says of what no component holds."""
+        return x + self.diagonal / (self.diagonal + m**2) * (u - x)
+
+    def draw(self, u, m, rng, beside=()):
+        """A draw of the local posterior, whose mean :meth:`forward` gives; arguments and result as there."""
+        x, linear, wide = self._first(u, m, beside)
+        x = x + linear.deviate(*wide, rng) @ self.first.mT
+        own = (self.diagonal * m**2 / (self.diagonal + m**2)).sqrt()
+        return self._rest(x, u, m) + own * torch.randn(u.shape, generator=rng, device=u.device)
+
+    def surprise(self, x, u, m):
+        """-ln p(z | u), but for a constant, of the components z of clean spectra x (n, 3136); (n,), float64."""
+        mean, linear, (directions, variance) = self._first(u, m, ())
+        error = (((x - mean) @ self.first) / self.first.square().sum(0)).double()
+        directions, variance = directions.double(), variance.double()
+        a, scaled = linear.information(), directions / variance[..., None]
+        small = torch.eye(directions.shape[2], dtype=a.dtype, device=a.device) + directions.mT @ scaled
+        part = (scaled.mT @ error[..., None])[..., 0]
+        square = (error**2 / variance).sum(1) - (part * torch.linalg.solve(small, part)).sum(1)
+        square = square + ((a @ error[..., None])[..., 0] * error).sum(1)
+        prior = directions @ directions.mT + torch.diag_embed(variance)
+        one = torch.eye(prior.shape[1], dtype=a.dtype, device=a.device)
+        volume = variance.log().sum(1) + torch.logdet(small) - torch.linalg.slogdet(one + a @ prior)[1]
+        return 0.5 * (square + volume)
 
 
 class ResidualDenoiser(SubspaceDenoiser):
@@ -104,7 +138,8 @@ class ResidualDenoiser(SubspaceDenoiser):
 class SupervisedDenoiser(SubspaceDenoiser):
     """The plan's MVP-1.0, E[x | u, y]: learnt from pairs of clean x and observed y, for every state u of x's diffusion.
 
-    How y came from x, and so its likelihood, enters nowhere: the network has to learn it (spec-DDPM's idea).
+    Of y it sees the linear estimate of every component and that one's error bar, and starts by taking these for
+    independent; the likelihood of y itself enters nowhere (spec-DDPM's idea).
     """
 
     observations = 2

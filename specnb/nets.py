@@ -192,6 +192,9 @@ class LocalPriorNet(nn.Module):
         nn.init.zeros_(self.last.bias)
         nn.init.zeros_(self.last.weight)
         nn.init.normal_(self.last.weight[components:][: rank * directions], std=0.002)  # at 0 J Jᵀ has no gradient
+        self.spread = nn.Linear(width, 2 * rank + directions)
+        nn.init.zeros_(self.spread.bias)
+        nn.init.zeros_(self.spread.weight)
 
     def forward(self, z, sd, level, beside=()):
         """Moments of the components of stars like this one; the prior's own before training.
@@ -203,7 +206,7 @@ class LocalPriorNet(nn.Module):
         level : torch.Tensor
             A scalar noise coordinate per spectrum, shape (n,).
         beside : tuple of torch.Tensor
-            The same three of a second observation; the moments are those given it then, before training as it says.
+            The same three of a second observation.
 
         Returns
         -------
@@ -215,6 +218,8 @@ class LocalPriorNet(nn.Module):
             v, shape (n, rank): the covariance is J Jᵀ + diag v.
         shift : torch.Tensor
             Correction of what follows from these moments, in units of ``sd``, shape (n, rank).
+        wide : tuple of torch.Tensor
+            J and v again, as wide as stars really scatter: the answer's mean does not need it, its draws do.
         """
         looks = [(z, sd, level), beside] if beside else [(z, sd, level)]
         h = self.first(torch.cat([part for z, sd, level in looks for part in (z, sd.log(), level[:, None])], 1))
@@ -222,8 +227,6 @@ class LocalPriorNet(nn.Module):
             h = h + block(h)
         mean, directions, variance, shift = self.last(h).float().split(self.sizes, 1)
         directions, variance = directions.unflatten(1, (z.shape[1], -1)), torch.exp(4 * variance)
-        if beside:
-            z, sd, _ = beside
-            mean = torch.cat([z + sd * mean[:, : z.shape[1]], mean[:, z.shape[1] :]], 1)
-            directions, variance = sd[..., None] * directions, sd**2 * variance
-        return mean, directions, variance, shift
+        rows, columns, own = self.spread(h).float().split([z.shape[1], directions.shape[2], z.shape[1]], 1)
+        wide = directions * torch.exp(rows[..., None] + columns[:, None]), variance * torch.exp(4 * own)
+        return mean, directions, variance, shift, wide

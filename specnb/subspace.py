@@ -57,7 +57,38 @@ class LinearPosterior:
         """Posterior covariance of z, (n, k, k), of as many rows as ``ivar``."""
         return torch.linalg.inv(self.normal).to(self.basis.dtype)
 
-    def update(self, residual, directions, variance):
+    def information(self):
+        """A = BᵀW̃B, what the pixels say of z, float64; of as many rows as ``ivar``."""
+        return self.normal - self.ridge * torch.eye(
+            self.normal.shape[1], dtype=torch.float64, device=self.normal.device
+        )
+
+    def gain(self, right, directions, variance):
+        """(1/P + A)⁻¹ times ``right`` (n, k) for the prior P = J Jᵀ + diag v of z, float64.
+
+        Parameters
+        ----------
+        directions, variance : torch.Tensor
+            J and v, of shapes (n, k, ·) and (n, k).
+        """
+        prior = (directions @ directions.mT + torch.diag_embed(variance)).double()
+        one = torch.eye(prior.shape[1], dtype=prior.dtype, device=prior.device)
+        solved = torch.linalg.solve(one + self.information() @ prior, right[..., None])
+        return (prior @ solved)[..., 0]
+
+    def learn(self, z, sd, estimate):
+        """Take account of independent estimates of the components, posteriors z ± sd under the prior N(0, 1).
+
+        Returns
+        -------
+        torch.Tensor
+            What :meth:`update` has to add to its right-hand side for an ``estimate`` of the components, (n, k).
+        """
+        precision = (sd**-2 - 1).clamp(min=0)
+        self.normal = self.normal + torch.diag_embed(precision.double())
+        return z / sd**2 - precision * estimate
+
+    def update(self, residual, directions, variance, known=0.0):
         """Components to add to an estimate for a prior N(0, J Jᵀ + diag v) about it.
 
         Parameters
@@ -66,15 +97,27 @@ class LinearPosterior:
             Observation minus estimate, shape (n, pixels).
         directions, variance : torch.Tensor
             J and v, of shapes (n, k, ·) and (n, k).
+        known : torch.Tensor, optional
+            From :meth:`learn`.
 
         Returns
         -------
         torch.Tensor
             Shape (n, k).
         """
-        right = ((self.weight * residual) @ self.basis).double()
-        prior = (directions @ directions.mT + torch.diag_embed(variance)).double()
-        one = torch.eye(prior.shape[1], dtype=prior.dtype, device=prior.device)
-        data = self.normal - self.ridge * one
-        solved = torch.linalg.solve(one + data @ prior, right[..., None])
-        return (prior @ solved)[..., 0].to(residual.dtype)
+        right = ((self.weight * residual) @ self.basis + known).double()
+        return self.gain(right, directions, variance).to(residual.dtype)
+
+    def deviate(self, directions, variance, rng):
+        """A draw of z about its posterior mean for the prior N(0, J Jᵀ + diag v); arguments and result as above.
+
+        A draw of the prior and one of the noise, seen through the same gain (Papandreou & Yuille 2010).
+        """
+        (n, k, j), like = directions.shape, {"generator": rng, "device": variance.device}
+        drawn = (directions @ torch.randn(n, j, 1, **like))[..., 0] + variance.sqrt() * torch.randn(n, k, **like)
+        a = self.information()
+        jitter = 1e-10 * a.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(k, device=a.device)
+        root = torch.linalg.cholesky(a + jitter)
+        noise = (root @ torch.randn(n, k, 1, **like).double())[..., 0]
+        right = noise - (a @ drawn.double()[..., None])[..., 0]
+        return drawn + self.gain(right, directions, variance).to(drawn.dtype)
