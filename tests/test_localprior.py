@@ -12,7 +12,8 @@ PIXELS = 3136
 
 def fresh(kind, k=1, trained=False, seed=0):
     g = torch.Generator().manual_seed(seed)
-    mean, basis = 1 + 0.1 * torch.randn(PIXELS, generator=g), 0.05 * torch.randn(PIXELS, k, generator=g)
+    mean = 1 + 0.1 * torch.randn(PIXELS, generator=g)
+    basis = 2.8 * torch.linalg.qr(torch.randn(PIXELS, k, generator=g))[0]  # orthogonal, as principal components are
     torch.manual_seed(seed)
     model = denoisers.fresh(
         mean, basis, torch.zeros(PIXELS), kind=kind, rank=k, components=k, directions=1, width=8, blocks=1
@@ -98,3 +99,24 @@ def test_supervised_samples_follow_the_posterior_in_closed_form():
     assert torch.allclose(z.std((1, 2)), sd, rtol=0.15)
     again = samplers.sample_supervised(model, y, m**-2, n_samples=400, steps=100, seed=5)
     assert torch.equal(draws, again)
+
+
+def test_draws_follow_the_gaussian_posterior_and_surprise_is_its_density():
+    model = fresh("subspace", k=3)
+    model.diagonal += 0.01**2
+    u, m = observation(model, 1, 2.0, 5.0)
+    linear = LinearPosterior(u, m**-2, model.mean, model.basis, model.diagonal)
+    draws = model.draw(u.expand(2000, -1), m, torch.Generator().manual_seed(5))
+    scale = model.basis.square().sum(0)
+    z = (draws - model.mean) @ model.basis / scale
+    covariance = linear.covariance()[0]
+    assert torch.allclose(z.mean(0), linear.z[0], atol=0.1)
+    assert torch.allclose(torch.cov(z.mT), covariance, atol=0.08)
+    left = draws - model.mean - z @ model.basis.mT
+    assert left.std() == pytest.approx(0.01, rel=0.02)
+
+    near, far = (model.mean + (linear.z + d) @ model.basis.mT for d in (0.0, torch.tensor([0.5, -0.4, 0.8])))
+    d = ((far - near) @ model.basis / scale).double()
+    expected = 0.5 * (d @ torch.linalg.inv(covariance.double()) @ d.mT)[0, 0]
+    found = model.surprise(far, u, m) - model.surprise(near, u, m)
+    assert found.item() == pytest.approx(expected.item(), rel=0.02)

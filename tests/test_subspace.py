@@ -132,3 +132,40 @@ def test_a_curved_world_is_learnt_where_no_linear_estimate_can():
         error(model, 256).backward()
         optimiser.step()
     assert error(model, 4000).item() < 0.7 * linear
+
+
+def local_prior(k=5, j=2):
+    mean, basis, diagonal, ivar, _, u = toy(1, k=k)
+    rng = torch.Generator().manual_seed(1)
+    directions = torch.randn(1, k, j, generator=rng, dtype=torch.float64)
+    variance = 0.2 + torch.rand(1, k, generator=rng, dtype=torch.float64)
+    linear = LinearPosterior(u, ivar, mean, basis, diagonal)
+    prior = directions @ directions.mT + torch.diag_embed(variance)
+    return linear, directions, variance, torch.linalg.inv(torch.linalg.inv(prior) + linear.information())[0]
+
+
+def test_deviates_have_the_covariance_of_the_posterior():
+    linear, directions, variance, covariance = local_prior()
+    n, rng = 20_000, torch.Generator().manual_seed(2)
+    many = [t.expand(n, *t.shape[1:]) for t in (directions, variance)]
+    linear.normal = linear.normal.expand(n, -1, -1)
+    z = linear.deviate(many[0].float(), many[1].float(), rng).double()
+    sd = covariance.diagonal().sqrt()
+    assert (z.mean(0) / sd).abs().max() < 4 / n**0.5
+    assert ((torch.cov(z.mT) - covariance) / (sd[:, None] * sd)).abs().max() < 5 * (2 / n) ** 0.5
+
+
+def test_other_estimates_of_the_components_count_as_observations():
+    """Pseudo-observations of z, each with its own error bar, beside what the pixels say."""
+    linear, directions, variance, _ = local_prior()
+    rng = torch.Generator().manual_seed(3)
+    sd = 0.2 + 0.6 * torch.rand(1, 5, generator=rng, dtype=torch.float64)
+    z, estimate = torch.randn(2, 1, 5, generator=rng, dtype=torch.float64)
+    data, before = z / (1 - sd**2), linear.information()  # the observation whose posterior under N(0, 1) is z ± sd
+    precision = 1 / sd**2 - 1
+    residual = torch.randn(1, 12, generator=rng, dtype=torch.float64)
+    found = linear.update(residual, directions, variance, linear.learn(z, sd, estimate))
+    prior = torch.linalg.inv(directions @ directions.mT + torch.diag_embed(variance))
+    right = (linear.weight * residual) @ linear.basis + precision * (data - estimate)
+    expected = torch.linalg.solve(prior + before + torch.diag_embed(precision), right[..., None])[..., 0]
+    assert torch.allclose(found, expected, atol=1e-9)
