@@ -4,7 +4,11 @@ from specnb.denoisers import load
 from specnb.exact import Posterior, oracle
 from specnb.grid import WAVE
 from specnb.methods import denoise
+from specnb.posterior import sample_posterior
 from specnb.samplers import sample_prior
 from specnb.stars import Stars, simulate, synthesize
 
-__all__ = ["WAVE", "Posterior", "Stars", "denoise", "load", "oracle", "sample_prior", "simulate", "synthesize"]
+__all__ = [
+    "WAVE", "Posterior", "Stars", "denoise", "load", "oracle", "sample_posterior", "sample_prior", "simulate",
+    "synthesize",
+]  # fmt: skip

@@ -103,8 +103,9 @@ def train(name, profile, output, seed=0, device="cpu"):
     if int(os.environ.get("RANK", 0)):  # torchrun: the first process writes
         return None
     write_log(output / f"{name}.csv", rows)
-    denoisers.save(model, how.net, output / f"{name}.safetensors")
-    judged = denoisers.read(output / f"{name}.safetensors").to(device)  # as users get it: half precision
+    weights = output / f"{how.start if how.objective == 'spread' else name}.safetensors"
+    denoisers.save(model, how.net, weights)
+    judged = denoisers.read(weights).to(device)  # as users get it: half precision
     numbers = {
         "profile": profile,
         "parameters": sum(p.numel() for p in model.parameters()),

@@ -5,6 +5,8 @@ Each is a function (denoiser, batch) → error, noise coordinate, of shape (n,) 
 - ``mse``: mean square error of D(y, m); its minimum is the posterior mean.
 - ``wmae``: mean of \|D(y, m) − x\| / σ (the plan's MVP-0.6); its minimum is the posterior median of every pixel.
 - ``diffused``: mean square error of D(u, m | y), u a state of x's diffusion that knows nothing of y's noise.
+- ``spread``: -ln p(z | y) of the local posterior a component, for the part of a network that draws need. There is no
+  level: it is in units of its own.
 """
 
 import torch
@@ -41,4 +43,10 @@ def diffused(denoiser, batch):
     return error, -0.5 * torch.logaddexp(-2 * coordinate(m), -2 * coordinate(flat))
 
 
-OBJECTIVES = {"mse": mse, "wmae": wmae, "diffused": diffused}
+def spread(denoiser, batch):
+    """How little the local posterior expected the truth; a star cannot count for more than 20 a component."""
+    u, m = _observed(denoiser, batch)
+    return (denoiser.surprise(batch.x, u, m) / denoiser.rank).clamp(max=20).float(), None
+
+
+OBJECTIVES = {"mse": mse, "wmae": wmae, "diffused": diffused, "spread": spread}

@@ -65,6 +65,10 @@ MODELS = {
         "quick": Profile(_CPU | dict(kind="residual"), 200, 128, rate=2e-4, objective="wmae", start="bounded"),
         "cpu": Profile(_CPU | dict(kind="residual"), 2500, 128, rate=3e-4, objective="wmae", start="bounded"),
     },
+    "spread": {
+        "quick": Profile(_CPU | _SUBSPACE, 50, 64, rate=1e-3, flat=0.25, objective="spread", start="bounded"),
+        "cpu": Profile(_CPU | _SUBSPACE, 1000, 64, rate=1e-3, flat=0.25, objective="spread", start="bounded"),
+    },
     "supervised": {
         "smoke": Profile(_TINY | dict(kind="supervised"), 20, batch_size=16, objective="diffused"),
         "quick": Profile(_CPU | dict(kind="supervised"), 400, 128, rate=1e-3, objective="diffused"),
@@ -79,7 +83,8 @@ MODELS = {
 }
 """How each model is trained, by profile. ``bounded`` starts from the linear optimum, ``unet`` from the best answer that
 looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`; ``eps`` is the plan's unconditional
-network, which answers the noise; ``wmae`` goes on from ``bounded`` with the plan's loss; ``supervised`` is p(x|y)."""
+network, which answers the noise; ``wmae`` goes on from ``bounded`` with the plan's loss; ``spread`` teaches ``bounded``
+how far stars scatter about its answer and changes nothing else; ``supervised`` is p(x|y)."""
 
 
 def moments(net, n=None):

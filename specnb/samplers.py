@@ -35,14 +35,31 @@ def levels(scale, steps=STEPS):
 
 
 @torch.no_grad()
-def reverse(denoiser, u, ms, eta, rng):
-    """Take noisy spectra ``u`` (n, 3136) down the flat levels ``ms``, the first of which is their own."""
-    for m, after in zip(ms.tolist(), ms[1:].tolist(), strict=False):
-        x = denoiser(u, torch.full_like(u[:1], m))
+def reverse(denoise, u, ms, eta, rng, base=1.0):
+    """Take noisy spectra down the levels of a noise map.
+
+    Parameters
+    ----------
+    denoise : callable
+        Takes spectra and their noise map, (n, 3136) and (1, 3136), and returns clean spectra: E[x | u], or a *draw* of
+        p(x | u), with which the steps of ``eta`` = 1 are exact however few they are (:meth:`SubspaceDenoiser.draw`).
+    u : torch.Tensor
+        Spectra with noise ``ms[0] * base``, shape (n, 3136).
+    ms : sequence of float
+        Falling levels, to 0.
+    eta : float
+        0 is deterministic, 1 is the ancestral sampler.
+    rng : torch.Generator
+    base : torch.Tensor, optional
+        The noise map at level 1, shape (1, 3136); by default the same in all pixels.
+    """
+    ms = [float(m) for m in ms]
+    for m, after in zip(ms, ms[1:], strict=False):
+        x = denoise(u, m * base * torch.ones_like(u[:1]))
         c = eta * after * (1 - (after / m) ** 2) ** 0.5
         u = x + (after**2 - c**2) ** 0.5 / m * (u - x)
         if c:
-            u = u + c * torch.randn(u.shape, generator=rng, device=u.device)
+            u = u + c * base * torch.randn(u.shape, generator=rng, device=u.device)
     return u
 
 

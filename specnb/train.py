@@ -105,6 +105,8 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None):
         If ``folder`` holds a run of another profile or seed, or no checkpoint there can be read.
     """
     fabric = _fabric(device)
+    for name, p in denoiser.named_parameters():
+        p.requires_grad_((".spread." in name) == (profile.objective == "spread"))
     averaged = copy.deepcopy(denoiser).to(fabric.device).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(denoiser.parameters(), lr=profile.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     if fabric.device.type == "cuda":
@@ -122,8 +124,9 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None):
             group["lr"] = rate(step, profile)
         batch, mine = next(batches), slice(fabric.global_rank, None, fabric.world_size)
         error, coordinate = objective(model, type(batch)(*(part[mine] for part in vars(batch).values())))
-        balance.learn(*(fabric.all_gather(part.detach()).flatten() for part in (error, coordinate)))
-        loss = balance(error, coordinate)
+        if coordinate is not None:
+            balance.learn(*(fabric.all_gather(part.detach()).flatten() for part in (error, coordinate)))
+        loss = error.mean() if coordinate is None else balance(error, coordinate)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(loss)
         fabric.clip_gradients(model, optimiser, max_norm=1.0)

@@ -1,0 +1,112 @@
+r"""Draws of p(x | y): many clean spectra from one observation.
+
+``exact``: let the observation's own noise be the diffusion's, :math:`u_\lambda = x + \lambda\sigma\epsilon`. Then y
+*is* the state at λ = 1, and the reverse of the diffusion from there draws from p(x | y), with no guidance and no
+approximation but the network's. A masked pixel is one with large σ. Each step draws a clean spectrum from the
+network's local posterior and goes on to the next level from there, so that few steps suffice.
+
+The others start from pure noise, with guided denoisers (:mod:`specnb.guidance`) or, ``supervised``, with a network that
+sees y beside the state.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from specnb import denoisers, guidance, validate
+from specnb.noisemaps import MASKED, noise_map
+from specnb.samplers import levels, reverse, sample_supervised
+
+LOWEST = 0.1
+"""Last level of ``exact`` before 0: the star is known ten times better there than at 1."""
+
+STEPS = {"exact": 8, "egpps": 30, "dps": 200, "pigdm": 100, "mmps": 50, "supervised": 200}
+"""Default steps of every method."""
+
+DPS_SCALE = 1.0
+
+
+def exact(model, y, ivar, n_samples, steps, rng):
+    """The reverse SDE from the observation at its own noise level; y and ivar (1, 3136) → (n_samples, 3136)."""
+    m = noise_map(ivar)
+    u = torch.where(m < MASKED, y, model.mean).repeat(n_samples, 1)
+    noise = MASKED * torch.randn(u.shape, generator=rng, device=u.device)
+    u = torch.where(m < MASKED, u, u + noise)  # a state of that level, as any other pixel's
+    ms = [*np.geomspace(1, LOWEST, steps), 0.0] if steps > 1 else [1.0, 0.0]
+    return reverse(partial(model.draw, rng=rng), u, ms, 1.0, rng, m)
+
+
+def _from_noise(denoise, model, n_samples, steps, rng):
+    scatter = model.scatter()
+    ms = levels(float(scatter.mean()), steps)
+    noise = torch.randn(n_samples, len(scatter), generator=rng, device=scatter.device)
+    return reverse(denoise, model.mean + (scatter**2 + float(ms[0]) ** 2).sqrt() * noise, ms, 1.0, rng)
+
+
+def egpps(model, y, ivar, n_samples, steps, rng):
+    """From pure noise with the exact posterior score of a Gaussian product; as :func:`exact`."""
+    guided = guidance.GaussianProduct(model, y, ivar)
+    return _from_noise(partial(guided.draw, rng=rng), model, n_samples, steps, rng)
+
+
+def dps(model, y, ivar, n_samples, steps, rng, scale=DPS_SCALE):
+    """Diffusion posterior sampling."""
+    return _from_noise(guidance.DPS(model, y, ivar, scale), model, n_samples, steps, rng)
+
+
+def pigdm(model, y, ivar, n_samples, steps, rng):
+    """Pseudo-inverse guidance."""
+    return _from_noise(guidance.PiGDM(model, y, ivar), model, n_samples, steps, rng)
+
+
+def mmps(model, y, ivar, n_samples, steps, rng):
+    """Moment matching posterior sampling."""
+    return _from_noise(guidance.MMPS(model, y, ivar), model, n_samples, steps, rng)
+
+
+METHODS = {"exact": exact, "egpps": egpps, "dps": dps, "pigdm": pigdm, "mmps": mmps}
+
+
+def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", steps=None, model=None):
+    """Draw clean spectra that an observation allows.
+
+    Parameters
+    ----------
+    flux, ivar : array or torch.Tensor
+        Normalised flux and its inverse variance (0 = bad pixel), shape (3136,) or (n, 3136).
+    n_samples : int
+    seed : int
+        Same seed, same draws; those of a star do not depend on the others.
+    method : str
+        ``"exact"``, ``"egpps"``, ``"dps"``, ``"pigdm"``, ``"mmps"`` or ``"supervised"``.
+    steps : int, optional
+        Calls of the network; by default ``STEPS[method]``.
+    model : localprior.SubspaceDenoiser, optional
+        By default the one that ships.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        Shape (n, n_samples, 3136), or (n_samples, 3136) of a single spectrum; the kind of ``flux``.
+
+    Raises
+    ------
+    ValueError
+        See :func:`specnb.validate.spectra`; and if another argument is out of its range.
+    """
+    if method not in STEPS:
+        raise ValueError(f"method is {method!r}; choose one of {sorted(STEPS)}")
+    steps = validate.integer("steps", STEPS[method] if steps is None else steps, 1, 1000)
+    n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
+    if method == "supervised":
+        return sample_supervised(model or denoisers.load("supervised"), flux, ivar, n_samples, steps, seed=seed)
+    flux, ivar, restore = validate.spectra(flux, ivar)
+    model, out = model or denoisers.load("bounded", str(flux.device)), []
+    for i in tqdm(range(len(flux)), desc="sampling", unit="star", disable=len(flux) < 8):
+        (state,) = np.random.SeedSequence([seed, i]).generate_state(1, np.uint32)
+        rng = torch.Generator(flux.device).manual_seed(int(state))
+        with torch.no_grad():
+            out.append(METHODS[method](model, flux[i : i + 1], ivar[i : i + 1], n_samples, steps, rng))
+    return restore(torch.stack(out))

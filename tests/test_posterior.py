@@ -1,0 +1,97 @@
+"""Posterior samplers in a Gaussian world, where the posterior is known, before they may use a network."""
+
+import numpy as np
+import pytest
+import torch
+from test_samplers import gaussian
+
+import specnb
+from specnb import guidance, posterior
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Model, observation, inverse variance with a masked pixel, posterior mean and covariance in closed form."""
+    model, mean, covariance = gaussian()
+    g = torch.Generator().manual_seed(9)
+    x = mean + torch.linalg.cholesky(covariance.double()).float() @ torch.randn(16, generator=g)
+    sd = 0.03 + 0.1 * torch.rand(16, generator=g)
+    y, ivar = (x + sd * torch.randn(16, generator=g))[None], (sd**-2)[None]
+    ivar[:, 3] = 0
+    y[:, 3] = 5.0  # says nothing
+    w = ivar[0].double()
+    left = torch.linalg.inv(torch.linalg.inv(covariance.double()) + w.diag())
+    return model, y, ivar, mean.double() + left @ (w * (y[0] - mean).double()), left
+
+
+def draws(method, world, n, steps, **settings):
+    model, y, ivar, _, _ = world
+    rng = torch.Generator().manual_seed(1)
+    return posterior.METHODS[method](model, y, ivar, n, steps, rng, **settings).double()
+
+
+@pytest.mark.parametrize(("method", "steps"), [("exact", 1), ("exact", 2), ("exact", 8), ("egpps", 10), ("egpps", 40)])
+def test_exact_methods_give_the_posterior_in_however_few_steps(world, method, steps):
+    *_, mean, covariance = world
+    n, sd = 4000, covariance.diagonal().sqrt()
+    x = draws(method, world, n, steps)
+    assert ((x.mean(0) - mean) / sd).abs().max() < 4 / n**0.5
+    error = (torch.cov(x.mT) - covariance) / (sd[:, None] * sd)
+    assert error.abs().max() < 5 * (2 / n) ** 0.5
+    for nominal, multiple in ((0.68, 0.9945), (0.95, 1.96)):
+        inside = ((x - mean) / sd).abs() < multiple
+        assert inside.double().mean().item() == pytest.approx(nominal, abs=0.02)
+
+
+def test_approximate_methods_are_as_good_as_their_approximation(world):
+    """Moment matching is exact for a Gaussian as the steps become many; the others are not."""
+    *_, mean, covariance = world
+    sd, n = covariance.diagonal().sqrt(), 400
+    few, many = (draws("mmps", world, n, steps) for steps in (25, 100))
+    assert ((many.mean(0) - mean) / sd).abs().max() < 5 / n**0.5
+    widths = [(x.std(0) / sd).mean().item() for x in (few, many)]
+    assert 0.7 < widths[0] < widths[1] < 1.05
+    assert widths[1] > 0.88
+    pigdm = draws("pigdm", world, n, 100)
+    assert 0.15 < ((pigdm.mean(0) - mean) / sd).abs().max() < 0.6
+    dps = draws("dps", world, n, 100, scale=0.3)
+    assert ((dps.mean(0) - mean) / sd).abs().max() > 1
+
+
+def test_guided_estimates_are_the_conditional_mean(world):
+    """E[x | u, y] in closed form at one level: exact for the product and for moment matching."""
+    model, y, ivar, _, _ = world
+    _, mean, covariance = gaussian()
+    m = torch.full((1, 16), 0.2)
+    u = mean + 0.3 * torch.randn(5, 16, generator=torch.Generator().manual_seed(3))
+    w, v = ivar[0].double(), (m[0] ** -2).double()
+    left = torch.linalg.inv(torch.linalg.inv(covariance.double()) + (w + v).diag())
+    right = w * (y[0] - mean).double() + v * (u - mean).double()
+    expected = (mean.double() + right @ left).float()
+    assert torch.allclose(guidance.GaussianProduct(model, y, ivar)(u, m), expected, atol=1e-4)
+    assert torch.allclose(guidance.MMPS(model, y, ivar)(u, m), expected, atol=1e-3)
+
+
+def test_draws_of_a_star_do_not_depend_on_the_others():
+    s = specnb.simulate(3, 5, snr=20)
+    all_three = specnb.sample_posterior(s.observed, s.ivar, n_samples=4, steps=2, seed=3)
+    assert all_three.shape == (3, 4, 3136)
+    first = specnb.sample_posterior(s.observed[0], s.ivar[0], n_samples=4, steps=2, seed=3)
+    assert np.array_equal(all_three[0], first)
+    other = specnb.sample_posterior(s.observed[0], s.ivar[0], n_samples=4, steps=2, seed=4)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"method": "best"}, "method is 'best'; choose one of"),
+        ({"steps": 0}, "steps is 0; give an integer of 1 to 1000"),
+        ({"n_samples": 0}, "n_samples is 0; give"),
+        ({"seed": -1}, "seed is -1; give"),
+    ],
+)
+def test_bad_arguments_are_named(bad, message):
+    s = specnb.simulate(1, 0)
+    with pytest.raises(ValueError, match=message):
+        specnb.sample_posterior(s.observed, s.ivar, **bad)
