@@ -1,5 +1,6 @@
 """Diffusion models for one-dimensional stellar spectra: denoising, parameters, calibrated uncertainties."""
 
+from specnb.anomaly import anomalies
 from specnb.denoisers import load
 from specnb.exact import Posterior, oracle
 from specnb.grid import WAVE
@@ -9,6 +10,6 @@ from specnb.samplers import sample_prior
 from specnb.stars import Stars, simulate, synthesize
 
 __all__ = [
-    "WAVE", "Posterior", "Stars", "denoise", "load", "oracle", "sample_posterior", "sample_prior", "simulate",
-    "synthesize",
+    "WAVE", "Posterior", "Stars", "anomalies", "denoise", "load", "oracle", "sample_posterior", "sample_prior",
+    "simulate", "synthesize",
 ]  # fmt: skip

@@ -1,0 +1,101 @@
+"""Every posterior sampler against the exact posterior of the same observations.
+
+What a draw is worth is judged in numbers that an astronomer would take from it: equivalent widths, and the labels by a
+linear regression that was learnt on clean spectra of the training split.
+"""
+
+from functools import lru_cache
+from time import monotonic
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+from specnb import metrics
+from specnb.exact import oracle
+from specnb.lines import strengths
+from specnb.posterior import STEPS, sample_posterior
+from specnb.prior import LABELS
+from specnb.realism import two_sample
+from specnb.stars import draw, generator, simulate
+
+N_REGRESSION = 4096
+
+
+@lru_cache(maxsize=1)
+def _regression():
+    """Labels from a clean spectrum: a ridge regression, fitted to stars of the training split."""
+    stars = draw(N_REGRESSION, generator("train", 0, 2**31 + 2**20))
+    labels = stars.labels[:, : len(LABELS)].numpy()
+    mean, scale = labels.mean(0), labels.std(0)
+    return Ridge(alpha=1e-2).fit(stars.x.double().numpy(), (labels - mean) / scale)
+
+
+def summaries(flux):
+    """Five equivalent widths and six regressed labels of clean spectra, (…, 3136) → (…, 11)."""
+    flat = np.asarray(flux, "f4").reshape(-1, flux.shape[-1])
+    values = np.column_stack([*strengths(flat).values(), _regression().predict(flat)])
+    return values.reshape(*flux.shape[:-1], -1)
+
+
+def _against(draws, exact, seed):
+    """Accuracy of a classifier between two sets of draws, (n, k, 11) each, star by star in units of ``exact``."""
+    mean, scale = exact.mean(1, keepdims=True), exact.std(1, keepdims=True)
+    a, b = (((v - mean) / scale).clip(-6, 6).reshape(-1, v.shape[-1]) for v in (draws, exact))
+    return list(two_sample(a, b, components=a.shape[1], seed=seed))
+
+
+def scores(draws, stars, posterior, seed=0):
+    """What draws (n, k, 3136) are worth beside the exact posterior of the same stars.
+
+    Returns
+    -------
+    dict
+        ``rho`` of their mean, ``coverage_68`` and ``coverage_95`` of pixels, ``widths_68`` of equivalent widths (each
+        value, low, high), ``spread`` (their standard deviation over the exact one), and ``two_sample`` accuracy
+        against exact draws.
+    """
+    k = draws.shape[1]
+    exact = posterior.flux[:, np.linspace(0, len(posterior.spectra(0)) - 1, k).astype(int)]
+    truth, good = stars.flux, stars.ivar > 0
+    every = np.stack([posterior.spectra(i).std(0) for i in range(len(truth))])
+    variance = [(v * good).sum(1) / good.sum(1) for v in (draws.var(1, ddof=1), every**2)]
+    found, right = summaries(draws), summaries(truth)
+    hit = metrics.covered(found[..., :5].swapaxes(1, 2), right[:, :5], 0.68).mean(1)
+    return {
+        "rho": list(metrics.rho(draws.mean(1), posterior.mean(), truth, good, seed)),
+        "coverage_68": list(metrics.pixel_coverage(draws, truth, good, 0.68, seed)),
+        "coverage_95": list(metrics.pixel_coverage(draws, truth, good, 0.95, seed)),
+        "widths_68": list(metrics.bootstrap(np.mean, hit, seed=seed)),
+        "spread": list(metrics.bootstrap(lambda a, b: np.sqrt(a.mean() / b.mean()), *variance, seed=seed)),
+        "two_sample": _against(found, summaries(exact), seed),
+    }
+
+
+def measure(snr, n, methods, n_samples=64, seed=1):
+    """:func:`scores` of every method on ``n`` test stars of one S/N.
+
+    Parameters
+    ----------
+    methods : dict
+        Name in the table → arguments of :func:`specnb.sample_posterior`.
+
+    Returns
+    -------
+    dict
+        Name → scores with ``seconds`` a star and ``calls`` of the network; ``oracle``, draws of the exact posterior
+        judged in the same way.
+    """
+    stars, table = simulate(n, seed, snr=snr), {}
+    start = monotonic()
+    posterior = oracle(stars.observed, stars.ivar, n_samples=512, seed=seed)
+    each = (monotonic() - start) / n
+    other = posterior.flux[:, np.linspace(3, 508, n_samples).astype(int)]
+    table["oracle"] = scores(other, stars, posterior, seed) | {"seconds": round(each, 3), "calls": 0}
+    for name, settings in methods.items():
+        settings = {"method": "exact"} | settings
+        start = monotonic()
+        draws = sample_posterior(stars.observed, stars.ivar, n_samples, seed, **settings)
+        seconds = round((monotonic() - start) / n, 3)
+        calls = settings.get("steps") or STEPS[settings["method"]]
+        table[name] = scores(draws, stars, posterior, seed) | {"seconds": seconds, "calls": calls}
+    return table
