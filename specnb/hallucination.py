@@ -1,0 +1,91 @@
+r"""Are lines erased or invented? Features that the prior does not hold, put into spectra before the noise.
+
+The same noise is added with and without the feature, so that the difference of the two estimates is what the denoiser
+made of it. Of the feature's equivalent width there survives
+
+.. math:: \frac{\int \big(\hat x(y') - \hat x(y)\big)\,d\lambda}{\int (x' - x)\,d\lambda} ,
+
+1 if it is kept and 0 if it is erased. A line that was invented is a place where the estimate differs from the truth by
+more than 5σ of the observation, seen through a filter as wide as a line (:mod:`specnb.anomaly`).
+"""
+
+import numpy as np
+from scipy.signal import find_peaks
+
+from specnb.anomaly import RADIUS, SIGMA, matched_filter
+from specnb.grid import SPEED_OF_LIGHT, WAVE
+from specnb.lines import WINDOWS
+
+HALF_WIDTH = 4
+"""Pixels on either side of an injected line over which its equivalent width is taken."""
+
+_WIDTH = np.gradient(WAVE)
+
+
+def add_lines(flux, depth, rng):
+    """An absorption line of a depth at a random place of each spectrum, as narrow as the line-spread function.
+
+    Parameters
+    ----------
+    flux : numpy.ndarray
+        Clean spectra, (n, 3136).
+    depth : float
+        In units of the local flux.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    changed, window : numpy.ndarray
+        Spectra, and where the line is, (n, 3136) each.
+    """
+    centre = rng.integers(5 * HALF_WIDTH, len(WAVE) - 5 * HALF_WIDTH, (len(flux), 1))
+    away = np.arange(len(WAVE)) - centre
+    return flux * (1 - depth * np.exp(-0.5 * (away / SIGMA) ** 2)), np.abs(away) <= HALF_WIDTH
+
+
+def fill_line(flux, rv, name="Hα", share=1.0):
+    """Fill a line of every spectrum up to its local continuum, as emission would; arguments and result as above.
+
+    ``rv`` (n,) in km/s; the continuum is the straight line between the ends of the window of :mod:`specnb.lines`.
+    """
+    (low, high), _ = WINDOWS[name]
+    velocity = np.asarray(rv)[:, None] / SPEED_OF_LIGHT
+    rest = WAVE / (1 + velocity)
+    middle, half = 0.5 * (low + high), 0.25 * (high - low)
+    window = np.abs(rest - middle) < half
+    out = flux.copy()
+    for row, inside in zip(out, window, strict=True):
+        (k,) = np.nonzero(inside)
+        ends = [k[0], k[-1]]
+        row[k] += share * np.clip(np.interp(k, ends, row[ends]) - row[k], 0, None)
+    return out, window
+
+
+def observe(stars, changed):
+    """The same observations, noise and bad pixels included, of changed clean spectra; flux (n, 3136)."""
+    return (stars.observed + np.where(stars.ivar > 0, changed - stars.flux, 0)).astype("f4")
+
+
+def survival(before, after, flux, changed, window):
+    """Share of the feature's equivalent width that survives, of each spectrum, (n,).
+
+    Parameters
+    ----------
+    before, after : numpy.ndarray
+        Estimates from the observations without and with the feature, (n, 3136).
+    flux, changed, window : numpy.ndarray
+        Clean spectra without and with it, and where it is.
+    """
+    kept, put = (((b - a) * window * _WIDTH).sum(1) for a, b in ((before, after), (flux, changed)))
+    return kept / put
+
+
+def strength(flux, changed, ivar):
+    """S/N of the feature in the observation: of the best weighted sum of its pixels, (n,)."""
+    return np.sqrt(((changed - flux) ** 2 * ivar).sum(1))
+
+
+def invented(estimate, flux, ivar, threshold=5.0):
+    """Number of lines in each estimate that are not in the truth, (n,)."""
+    t, _ = matched_filter((np.asarray(estimate, "f8") - flux), ivar.astype("f8"))
+    return np.array([len(find_peaks(row, height=threshold, distance=RADIUS)[0]) for row in np.nan_to_num(np.abs(t))])
