@@ -42,6 +42,13 @@ def test_without_noise_the_labels_come_back():
     assert (found - truth)[:, 4].abs().max() < 0.5
 
 
+def test_labels_of_noisy_spectra_are_near_the_truth(batch):
+    found = fit.labels(batch.y, ivar_of(batch))
+    assert found.shape == (24, 6)
+    assert (found[:, 0] - batch.labels[:, 0]).abs().median() < 100
+    assert (found[:, 4] - batch.labels[:, 4]).abs().median() < 10
+
+
 def test_a_label_fit_denoises(batch):
     clean = torch.tensor(specnb.denoise(batch.y.numpy(), ivar_of(batch).numpy(), method="fit"))
     gain = (clean - batch.x).square().mean() / (batch.y - batch.x)[batch.good].square().mean()

@@ -88,3 +88,18 @@ def test_an_unknown_model_or_profile_is_refused(tmp_path):
         denoiser_card.train("resnet", "smoke", tmp_path)
     with pytest.raises(ValueError, match="profile is 'huge'; dncnn has"):
         denoiser_card.train("dncnn", "huge", tmp_path)
+
+
+def test_the_width_of_draws_is_learnt_without_touching_the_mean():
+    net = dict(kind="subspace", rank=20, components=30, width=32, blocks=1)
+    torch.manual_seed(0)
+    fresh = denoisers.fresh(*profiles.moments(net, 512), **net).eval()
+    batch = stars.draw(64, stars.generator("validation", 1), snr=(5, 50))
+    m = torch.where(batch.good, batch.level * batch.sigma, 30.0)
+    u = torch.where(batch.good, batch.y, fresh.mean)
+    with torch.no_grad():
+        mean, surprise = fresh(u, m), fresh.surprise(batch.x, u, m).mean()
+    learnt, _ = train.fit(fresh, Profile(net, 100, 32, rate=3e-3, objective="spread"), seed=1)
+    with torch.no_grad():
+        assert torch.equal(learnt(u, m), mean)
+        assert learnt.surprise(batch.x, u, m).mean() < surprise - 1
