@@ -94,7 +94,7 @@ def test_the_width_of_draws_is_learnt_without_touching_the_mean():
     net = dict(kind="subspace", rank=20, components=30, width=32, blocks=1)
     torch.manual_seed(0)
     fresh = denoisers.fresh(*profiles.moments(net, 512), **net).eval()
-    torch.nn.init.constant_(fresh.net.spread.bias, 0.3)  # too wide
+    torch.nn.init.constant_(fresh.net.spread.bias, -0.7)  # much too narrow
     batch = stars.draw(64, stars.generator("validation", 1), snr=(5, 50))
     m = torch.where(batch.good, batch.level * batch.sigma, 30.0)
     u = torch.where(batch.good, batch.y, fresh.mean)
