@@ -71,7 +71,7 @@ def anomalies(flux, ivar, p_value=0.01, method="bounded"):
     if not 0 < p_value < 1:
         raise ValueError(f"p_value is {p_value}; give a probability between 0 and 1")
     flux, ivar, _ = validate.spectra(flux, ivar)
-    residual, ivar = (flux - denoise(flux, ivar, method)).double().numpy(), ivar.double().numpy()
+    residual, ivar = (v.double().cpu().numpy() for v in (flux - denoise(flux, ivar, method), ivar))
     t, depth = matched_filter(residual, ivar)
     rows = []
     for i, (significance, amplitude) in enumerate(zip(np.nan_to_num(np.abs(t)), depth, strict=True)):
