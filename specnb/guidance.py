@@ -9,9 +9,11 @@ A guided denoiser *is* a denoiser: samplers take either. With the observation's 
   :math:`\hat x - \zeta\,(m^2 + s^2)\,\nabla_u \lVert y - \hat x \rVert_W`, the norm of one spectrum and not squared, as
   in the paper's code; ζ has to be tuned.
 - :class:`PiGDM` (Song et al. 2023, ICLR): p(x | u) is a Gaussian of variance :math:`r^2 = m^2 s^2/(m^2 + s^2)` in every
-  pixel: :math:`\hat x + m^2 \nabla_u \hat x\,(r^2 + W^{-1})^{-1} (y - \hat x)`.
+  pixel, and so is the weight of the guidance: :math:`\hat x + r^2\,\nabla_u \hat x\,(r^2 + W^{-1})^{-1} (y - \hat x)`.
+  With m² in the place of the first r², as Bayes' rule has it, it diverges: pixels of stars vary together.
 - :class:`MMPS` (Rozet et al. 2024, arXiv:2405.13712): its covariance is :math:`V = m^2\,\partial\hat x/\partial u`
-  (Tweedie): :math:`\hat x + V\,(V + W^{-1})^{-1}(y - \hat x)`, by conjugate gradients.
+  (Tweedie): :math:`\hat x + V\,(V + W^{-1})^{-1}(y - \hat x)`, by conjugate gradients. Exact for a Gaussian prior;
+  with a network, whose Jacobian is no covariance, it diverges as it stands, so `sample_posterior` does not offer it.
 """
 
 import torch
@@ -79,7 +81,7 @@ class PiGDM(Guided):
         r2 = m**2 * spread / (m**2 + spread)
         push = self.ivar / (1 + r2 * self.ivar) * (self.y - x.detach())
         (moved,) = torch.autograd.grad(x, u, push)
-        return x.detach() + m**2 * moved
+        return x.detach() + r2 * moved
 
 
 class MMPS(Guided):

@@ -22,10 +22,11 @@ from specnb.samplers import levels, reverse, sample_supervised
 LOWEST = 0.1
 """Last level of ``exact`` before 0: the star is known ten times better there than at 1."""
 
-STEPS = {"exact": 8, "egpps": 30, "dps": 200, "pigdm": 100, "mmps": 50, "supervised": 200}
+STEPS = {"exact": 8, "egpps": 30, "dps": 200, "pigdm": 100, "supervised": 200}
 """Default steps of every method."""
 
-DPS_SCALE = 1.0
+DPS_SCALE = 0.5
+"""ζ; on two validation stars at S/N 10 the error falls up to here, and at 1 the draws diverge."""
 
 
 def exact(model, y, ivar, n_samples, steps, rng):
@@ -38,7 +39,8 @@ def exact(model, y, ivar, n_samples, steps, rng):
     return reverse(partial(model.draw, rng=rng), u, ms, 1.0, rng, m)
 
 
-def _from_noise(denoise, model, n_samples, steps, rng):
+def from_noise(denoise, model, n_samples, steps, rng):
+    """The reverse SDE from pure noise by any denoiser; (n_samples, 3136)."""
     scatter = model.scatter()
     ms = levels(float(scatter.mean()), steps)
     noise = torch.randn(n_samples, len(scatter), generator=rng, device=scatter.device)
@@ -48,25 +50,20 @@ def _from_noise(denoise, model, n_samples, steps, rng):
 def egpps(model, y, ivar, n_samples, steps, rng):
     """From pure noise with the exact posterior score of a Gaussian product; as :func:`exact`."""
     guided = guidance.GaussianProduct(model, y, ivar)
-    return _from_noise(partial(guided.draw, rng=rng), model, n_samples, steps, rng)
+    return from_noise(partial(guided.draw, rng=rng), model, n_samples, steps, rng)
 
 
 def dps(model, y, ivar, n_samples, steps, rng, scale=DPS_SCALE):
     """Diffusion posterior sampling."""
-    return _from_noise(guidance.DPS(model, y, ivar, scale), model, n_samples, steps, rng)
+    return from_noise(guidance.DPS(model, y, ivar, scale), model, n_samples, steps, rng)
 
 
 def pigdm(model, y, ivar, n_samples, steps, rng):
     """Pseudo-inverse guidance."""
-    return _from_noise(guidance.PiGDM(model, y, ivar), model, n_samples, steps, rng)
+    return from_noise(guidance.PiGDM(model, y, ivar), model, n_samples, steps, rng)
 
 
-def mmps(model, y, ivar, n_samples, steps, rng):
-    """Moment matching posterior sampling."""
-    return _from_noise(guidance.MMPS(model, y, ivar), model, n_samples, steps, rng)
-
-
-METHODS = {"exact": exact, "egpps": egpps, "dps": dps, "pigdm": pigdm, "mmps": mmps}
+METHODS = {"exact": exact, "egpps": egpps, "dps": dps, "pigdm": pigdm}
 
 
 def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", steps=None, model=None):
@@ -80,7 +77,7 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", steps=Non
     seed : int
         Same seed, same draws; those of a star do not depend on the others.
     method : str
-        ``"exact"``, ``"egpps"``, ``"dps"``, ``"pigdm"``, ``"mmps"`` or ``"supervised"``.
+        ``"exact"``, ``"egpps"``, ``"dps"``, ``"pigdm"`` or ``"supervised"``.
     steps : int, optional
         Calls of the network; by default ``STEPS[method]``.
     model : localprior.SubspaceDenoiser, optional

@@ -47,13 +47,15 @@ def test_approximate_methods_are_as_good_as_their_approximation(world):
     """Moment matching is exact for a Gaussian as the steps become many; the others are not."""
     *_, mean, covariance = world
     sd, n = covariance.diagonal().sqrt(), 400
-    few, many = (draws("mmps", world, n, steps) for steps in (25, 100))
+    model, y, ivar, *_ = world
+    guided, rng = guidance.MMPS(model, y, ivar), torch.Generator().manual_seed(1)
+    few, many = (posterior.from_noise(guided, model, n, steps, rng).double() for steps in (25, 100))
     assert ((many.mean(0) - mean) / sd).abs().max() < 5 / n**0.5
     widths = [(x.std(0) / sd).mean().item() for x in (few, many)]
     assert 0.7 < widths[0] < widths[1] < 1.05
     assert widths[1] > 0.88
     pigdm = draws("pigdm", world, n, 100)
-    assert 0.15 < ((pigdm.mean(0) - mean) / sd).abs().max() < 0.6
+    assert ((pigdm.mean(0) - mean) / sd).abs().max() > 0.3
     dps = draws("dps", world, n, 100, scale=0.3)
     assert ((dps.mean(0) - mean) / sd).abs().max() > 1
 
