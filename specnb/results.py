@@ -16,12 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def commit():
-    """Commit of the checkout the package lies in, with ``-dirty`` if it was changed; None outside of one."""
+    """Commit of the checkout the package lies in, with ``-dirty`` if more than results changed; None outside of one."""
+
+    def git(*words):
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
+
     try:
-        git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        name = git("rev-parse", "--short=12", "HEAD").strip()
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
     except (OSError, subprocess.CalledProcessError):
         return None
+    return name + ("-dirty" if changed.strip() else "")
 
 
 def device_name(device):
