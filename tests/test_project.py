@@ -82,10 +82,10 @@ def test_imports_run_one_way():
     order = [
         "grid", "validate", "gridfiles", "operators", "emulator", "prior", "noise", "stars", "results",
         "continuum", "fit", "bounds", "mixture", "exact", "calibration", "metrics", "lines", "realism", "nets",
-        "subspace", "noisemaps", "localprior", "denoisers", "samplers", "guidance", "posterior", "baselines",
-        "methods", "anomaly", "hallucination", "limit", "yardstick", "profiles", "checkpoint", "objectives",
-        "train", "emulator_card", "denoiser_card", "ablation", "comparison", "surveys", "realstars",
-        "linelists", "lte", "lte_grid", "lte_check", "plotting", "run", "cli",
+        "subspace", "noisemaps", "localprior", "denoisers", "samplers", "guidance", "instruments", "splitgibbs",
+        "posterior", "baselines", "methods", "anomaly", "hallucination", "limit", "yardstick", "profiles",
+        "checkpoint", "objectives", "train", "emulator_card", "denoiser_card", "ablation", "comparison",
+        "surveys", "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "run", "cli",
     ]  # fmt: skip
     assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}
     for i, name in enumerate(order):
