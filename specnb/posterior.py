@@ -5,6 +5,9 @@ r"""Draws of p(x | y): many clean spectra from one observation.
 approximation but the network's. A masked pixel is one with large σ. Each step draws a clean spectrum from the
 network's local posterior and goes on to the next level from there, so that few steps suffice.
 
+``gibbs``: the same for any linear instrument, :math:`y = Ax + n`, by turns with a noisy copy of x
+(:mod:`specnb.splitgibbs`).
+
 The others start from pure noise, with guided denoisers (:mod:`specnb.guidance`) or, ``supervised``, with a network that
 sees y beside the state.
 """
@@ -15,15 +18,15 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from specnb import denoisers, guidance, validate
+from specnb import denoisers, guidance, splitgibbs, validate
 from specnb.noisemaps import MASKED, noise_map
 from specnb.samplers import levels, reverse, sample_supervised
 
 LOWEST = 0.1
 """Last level of ``exact`` before 0: the star is known ten times better there than at 1."""
 
-STEPS = {"exact": 8, "egpps": 30, "dps": 200, "pigdm": 100, "supervised": 200}
-"""Default steps of every method."""
+STEPS = {"exact": 8, "egpps": 30, "dps": 200, "pigdm": 100, "supervised": 200, "gibbs": 40}
+"""Default steps of every method; sweeps of ``gibbs``."""
 
 DPS_SCALE = 0.5
 """ζ, not tuned yet."""
@@ -63,10 +66,18 @@ def pigdm(model, y, ivar, n_samples, steps, rng):
     return from_noise(guidance.PiGDM(model, y, ivar), model, n_samples, steps, rng)
 
 
-METHODS = {"exact": exact, "egpps": egpps, "dps": dps, "pigdm": pigdm}
+def gibbs(model, y, ivar, n_samples, steps, rng, operator):
+    """Split Gibbs sampling for an observation y = A x + n; y and ivar (1, k) → (n_samples, 3136)."""
+    start = model.mean.expand(n_samples, -1)
+    return splitgibbs.sample(partial(model.draw, rng=rng), operator, y, ivar, start, steps, rng)
 
 
-def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", steps=None, model=None):
+METHODS = {"exact": exact, "egpps": egpps, "dps": dps, "pigdm": pigdm, "gibbs": gibbs}
+NATIVE = [name for name in STEPS if name != "gibbs"]
+"""Methods for the native instrument."""
+
+
+def sample_posterior(flux, ivar, n_samples=64, seed=0, method=None, operator=None, steps=None, model=None):
     """Draw clean spectra that an observation allows.
 
     Parameters
@@ -76,8 +87,11 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", steps=Non
     n_samples : int
     seed : int
         Same seed, same draws; those of a star do not depend on the others.
-    method : str
-        ``"exact"``, ``"egpps"``, ``"dps"``, ``"pigdm"`` or ``"supervised"``.
+    method : str, optional
+        ``"exact"`` (default), ``"egpps"``, ``"dps"``, ``"pigdm"`` or ``"supervised"``.
+    operator : specnb.instruments.Operator, optional
+        The instrument, if it is not the native one; flux and ivar have its pixels then, and the method is split Gibbs
+        sampling.
     steps : int, optional
         Calls of the network; by default ``STEPS[method]``.
     model : localprior.SubspaceDenoiser, optional
@@ -93,17 +107,21 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", steps=Non
     ValueError
         See :func:`specnb.validate.spectra`; and if another argument is out of its range.
     """
-    if method not in STEPS:
-        raise ValueError(f"method is {method!r}; choose one of {sorted(STEPS)}")
+    if operator is not None and method is not None:
+        raise ValueError(f"method is {method!r}; with an operator leave it out, gibbs is the one that takes it")
+    if method is not None and method not in NATIVE:
+        raise ValueError(f"method is {method!r}; choose one of {sorted(NATIVE)}")
+    method = "gibbs" if operator is not None else method or "exact"
     steps = validate.integer("steps", STEPS[method] if steps is None else steps, 1, 1000)
     n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
     if method == "supervised":
         return sample_supervised(model or denoisers.load("supervised"), flux, ivar, n_samples, steps, seed=seed)
-    flux, ivar, restore = validate.spectra(flux, ivar)
+    settings = {} if operator is None else {"operator": operator}
+    flux, ivar, restore = validate.spectra(flux, ivar, *(() if operator is None else operator.matrix.shape[:1]))
     model, out = model or denoisers.load("bounded", str(flux.device)), []
     for i in tqdm(range(len(flux)), desc="sampling", unit="star", disable=len(flux) < 8):
         (state,) = np.random.SeedSequence([seed, i]).generate_state(1, np.uint32)
         rng = torch.Generator(flux.device).manual_seed(int(state))
         with torch.no_grad():
-            out.append(METHODS[method](model, flux[i : i + 1], ivar[i : i + 1], n_samples, steps, rng))
+            out.append(METHODS[method](model, flux[i : i + 1], ivar[i : i + 1], n_samples, steps, rng, **settings))
     return restore(torch.stack(out))

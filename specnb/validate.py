@@ -42,7 +42,7 @@ def integer(name, value, least, most=None):
     return int(value)
 
 
-def spectra(flux, ivar):
+def spectra(flux, ivar, pixels=N_PIXELS):
     """Check and convert observed spectra.
 
     Parameters
@@ -50,6 +50,8 @@ def spectra(flux, ivar):
     flux, ivar : array or torch.Tensor
         Normalised flux and its inverse variance on the native grid, shape (3136,) or (n, 3136), the same for both.
         ``ivar`` = 0 marks a bad pixel, whose flux may be anything.
+    pixels : int
+        Of another instrument.
 
     Returns
     -------
@@ -68,10 +70,9 @@ def spectra(flux, ivar):
     f, w = numbers("flux", flux).float(), numbers("ivar", ivar).float()
     w = w.to(f.device)
     for name, value in (("flux", f), ("ivar", w)):
-        if value.ndim not in (1, 2) or value.shape[-1] != N_PIXELS or value.numel() == 0:
-            raise ValueError(
-                f"{name} has shape {tuple(value.shape)}; give ({N_PIXELS},) or (n, {N_PIXELS}) on the grid specnb.WAVE"
-            )
+        if value.ndim not in (1, 2) or value.shape[-1] != pixels or value.numel() == 0:
+            grid = "the grid specnb.WAVE" if pixels == N_PIXELS else "the operator's pixels"
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; give ({pixels},) or (n, {pixels}) on {grid}")
     if f.shape != w.shape:
         raise ValueError(f"ivar has shape {tuple(w.shape)} but flux {tuple(f.shape)}; give one ivar for every flux")
     single = f.ndim == 1

@@ -6,7 +6,7 @@ import torch
 from test_samplers import gaussian
 
 import specnb
-from specnb import guidance, posterior
+from specnb import guidance, instruments, posterior
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,22 @@ def test_draws_of_a_star_do_not_depend_on_the_others():
     assert np.array_equal(all_three[0], first)
     other = specnb.sample_posterior(s.observed[0], s.ivar[0], n_samples=4, steps=2, seed=4)
     assert not np.array_equal(first, other)
+
+
+def test_another_instrument_has_pixels_of_its_own():
+    s, a = specnb.simulate(2, 5, snr=20), instruments.rebin(2)
+    sigma = s.level[:, None] * s.sigma[:, :1568]
+    y = a(torch.from_numpy(s.flux)).numpy() + sigma * np.random.default_rng(0).standard_normal((2, 1568))
+    x = specnb.sample_posterior(y, sigma**-2, n_samples=8, operator=a, steps=15)
+    assert x.shape == (2, 8, 3136)
+    residual = (a(torch.from_numpy(x.mean(1))).numpy() - y) / sigma
+    assert np.mean(residual**2) == pytest.approx(1, abs=0.1)
+    with pytest.raises(
+        ValueError, match=r"flux has shape \(2, 3136\); give \(1568,\) or \(n, 1568\) on the operator's"
+    ):
+        specnb.sample_posterior(s.observed, s.ivar, operator=a)
+    with pytest.raises(ValueError, match="with an operator leave it out"):
+        specnb.sample_posterior(y, sigma**-2, operator=a, method="exact")
 
 
 @pytest.mark.parametrize(
