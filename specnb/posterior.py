@@ -77,7 +77,7 @@ NATIVE = [name for name in STEPS if name != "gibbs"]
 """Methods for the native instrument."""
 
 
-def sample_posterior(flux, ivar, n_samples=64, seed=0, method=None, operator=None, steps=None, model=None):
+def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", operator=None, steps=None, model=None):
     """Draw clean spectra that an observation allows.
 
     Parameters
@@ -87,10 +87,10 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method=None, operator=Non
     n_samples : int
     seed : int
         Same seed, same draws; those of a star do not depend on the others.
-    method : str, optional
-        ``"exact"`` (default), ``"egpps"``, ``"dps"``, ``"pigdm"`` or ``"supervised"``.
+    method : str
+        ``"exact"``, ``"egpps"``, ``"dps"``, ``"pigdm"`` or ``"supervised"``.
     operator : specnb.instruments.Operator, optional
-        The instrument, if it is not the native one; flux and ivar have its pixels then, and the method is split Gibbs
+        The instrument, if it is not the native one; flux and ivar have its pixels then, and ``exact`` is split Gibbs
         sampling.
     steps : int, optional
         Calls of the network; by default ``STEPS[method]``.
@@ -107,11 +107,11 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method=None, operator=Non
     ValueError
         See :func:`specnb.validate.spectra`; and if another argument is out of its range.
     """
-    if operator is not None and method is not None:
-        raise ValueError(f"method is {method!r}; with an operator leave it out, gibbs is the one that takes it")
-    if method is not None and method not in NATIVE:
+    if method not in NATIVE:
         raise ValueError(f"method is {method!r}; choose one of {sorted(NATIVE)}")
-    method = "gibbs" if operator is not None else method or "exact"
+    if operator is not None and method != "exact":
+        raise ValueError(f"method is {method!r}; the only one that takes an operator is 'exact'")
+    method = "gibbs" if operator is not None else method
     steps = validate.integer("steps", STEPS[method] if steps is None else steps, 1, 1000)
     n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
     if method == "supervised":
