@@ -54,10 +54,7 @@ def variants(steps=600, batch_size=64):
 def train(profile, seed=0):
     """A model trained at a profile, and ``seconds``, ``parameters`` and ρ on the validation stars."""
     start = monotonic()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        fresh = denoisers.fresh(*moments(profile.net), **profile.net)
-    model, rows = fit(fresh, profile, seed)
+    model, rows = fit(denoisers.fresh(*moments(profile.net), **profile.net, seed=seed), profile, seed)
     parameters = sum(p.numel() for p in model.parameters())
     rho = {k: v for k, v in rows[-1].items() if k.startswith("rho")}
     return model, {"seconds": round(monotonic() - start, 1), "parameters": parameters, **rho}

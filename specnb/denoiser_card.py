@@ -34,9 +34,7 @@ def make(profile, seed=0, device="cpu", folder=None, name="bounded"):
     how = chosen(name, profile)
     before = denoisers.load(how.start) if how.start else None
     prior = (before.mean, before.basis, before.diagonal) if before else moments(how.net)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        fresh = denoisers.fresh(*prior, **how.net)
+    fresh = denoisers.fresh(*prior, **how.net, seed=seed)
     if before:
         fresh.net.load_state_dict(before.net.state_dict())
     return fit(fresh, how, seed, device, folder)

@@ -130,16 +130,19 @@ def sample_bounded(denoiser, u, m, steps=10):
     return u
 
 
-def fresh(*moments, kind="unet", target="v", **config):
+def fresh(*moments, kind="unet", target="v", seed=0, **config):
     """A new denoiser from the prior's moments: mean and std; for those of ``localprior`` mean, basis and diagonal.
 
     ``kind`` is ``unet``, ``dncnn`` or a key of ``localprior.KINDS``; ``target``, of the first two, is what the network
-    answers (:func:`to_x0`); ``config`` goes to the network (:mod:`specnb.nets`).
+    answers (:func:`to_x0`); ``config`` goes to the network (:mod:`specnb.nets`). Its weights depend on ``seed`` alone,
+    and the caller's stream of random numbers is left as it is.
     """
-    if kind in localprior.KINDS:
-        made = localprior.KINDS[kind]
-        return made(LocalPriorNet(**config, observations=made.observations), *moments)
-    return Denoiser({"unet": UNet1D, "dncnn": DnCNN1D}[kind](3, **config), *moments, target)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if kind in localprior.KINDS:
+            made = localprior.KINDS[kind]
+            return made(LocalPriorNet(**config, observations=made.observations), *moments)
+        return Denoiser({"unet": UNet1D, "dncnn": DnCNN1D}[kind](3, **config), *moments, target)
 
 
 def save(denoiser, config, path):
@@ -153,8 +156,7 @@ def read(path):
     """A denoiser written by :func:`save`, float32, in evaluation mode."""
     halves, notes = results.read_tensors(path)
     tensors = {k: v.float() for k, v in halves.items()}
-    with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
-        denoiser = fresh(*(tensors[k] for k in ("mean", "std", "basis", "diagonal") if k in tensors), **notes["config"])
+    denoiser = fresh(*(tensors[k] for k in ("mean", "std", "basis", "diagonal") if k in tensors), **notes["config"])
     denoiser.load_state_dict(tensors, strict=False)  # all but the batch counters of DnCNN's normalisation
     return denoiser.eval().requires_grad_(False)
 

@@ -90,8 +90,9 @@ class SubspaceDenoiser(nn.Module):
         mean, directions, variance, shift, wide = self.net(*seen, beside)
         with torch.autocast(u.device.type, enabled=False):
             x, sd = self.mean + mean @ self.basis.mT, seen[1]
-            known = linear.learn(*beside[:2], mean[:, : self.rank]) if beside else 0.0
+            known = 0.0
             if beside:
+                known = linear.learn(*beside[:2], mean[:, : self.rank])
                 sd = (sd**-2 + beside[1] ** -2 - 1).rsqrt()
             x = x + (linear.update(u - x, directions, variance, known) + sd * shift) @ self.first.mT
         return x, linear, wide

@@ -16,21 +16,19 @@ MARGIN = 0.9
 """Share of the largest R² for which the narrowed likelihood is one."""
 
 
-def copy_variance(operator, ivar):
-    """A diagonal R² with :math:`AR^2A^\\top < \\Sigma`, (pixels,), float64.
+def copy_variance(a, ivar):
+    """A diagonal R² with :math:`AR^2A^\\top < \\Sigma`, (pixels,), of A (k, pixels) and ivar (k,), float64.
 
     For A without negative entries, :math:`AR^2A^\\top` is at most the diagonal matrix of its row sums.
     """
-    a = operator.matrix.toarray()
-    a = torch.from_numpy(a * (ivar[0].double().cpu().numpy() > 0)[:, None])
-    variance = (1 / ivar[0].double().cpu()).where(ivar[0].cpu() > 0, 0.0)
+    good = ivar > 0
+    a, variance = a * good[:, None], (1 / ivar).where(good, 0.0)
     touched = a > 1e-6 * a.max()
     least = torch.where(touched, variance[:, None], torch.inf).amin(0)  # of the pixels of y that see this one of x
     seen = torch.isfinite(least)
     r2 = torch.where(seen, least, least[seen].median())
-    rows = a @ (r2[:, None] * (a.mT @ torch.ones(len(a), dtype=a.dtype))[:, None])[:, 0]
-    good = variance > 0
-    return (MARGIN * r2 * (variance[good] / rows[good]).min().clamp(max=1.0)).to(ivar.device)
+    rows = a @ (r2 * a.sum(0))
+    return MARGIN * r2 * (variance[good] / rows[good]).min().clamp(max=1.0)
 
 
 @torch.no_grad()
@@ -54,9 +52,9 @@ def sample(draw, operator, y, ivar, start, sweeps, rng):
     torch.Tensor
         x of every chain after the last sweep, (n, pixels).
     """
-    x, r2 = start, copy_variance(operator, ivar)
-    a = torch.from_numpy(operator.matrix.toarray()).to(r2.device)
-    weight = ivar[0].double()
+    x, weight = start, ivar[0].double()
+    a = torch.from_numpy(operator.matrix.toarray()).to(weight)
+    r2 = copy_variance(a, weight)
     inner = torch.diag_embed(r2) - (r2[:, None] * a.mT * weight) @ (a * r2)
     root = torch.linalg.cholesky(inner).float()
     r2, m = r2.float(), r2.sqrt().float()[None]

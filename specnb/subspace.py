@@ -45,8 +45,9 @@ class LinearPosterior:
             normal[:, i, j] = normal[:, j, i] = self.weight @ pairs
         self.normal = normal.double()  # entries are good to 1e-7 each; their inverse needs more
         self.normal.diagonal(dim1=1, dim2=2).add_(ridge)
+        self.root = torch.linalg.cholesky(self.normal)
         right = ((self.weight * self.residual) @ basis).double()
-        self.z = torch.linalg.solve(self.normal, right[..., None])[..., 0].to(basis.dtype)
+        self.z = torch.cholesky_solve(right[..., None], self.root)[..., 0].to(basis.dtype)
 
     def spectrum(self, z):
         """x̂(z), shape (n, pixels), of ``z`` (n, k)."""
@@ -55,7 +56,7 @@ class LinearPosterior:
 
     def covariance(self):
         """Posterior covariance of z, (n, k, k), of as many rows as ``ivar``."""
-        return torch.linalg.inv(self.normal).to(self.basis.dtype)
+        return torch.cholesky_inverse(self.root).to(self.basis.dtype)
 
     def information(self):
         """A = BᵀW̃B, what the pixels say of z, float64; of as many rows as ``ivar``."""

@@ -72,7 +72,8 @@ def test_before_training_supervised_knows_what_state_and_observation_say_togethe
     """One component: the prior given y is a Gaussian of one number, and so is that given u too."""
     model = fresh("supervised")
     y, m = observation(model, 4, 2.0, 5.0)
-    u = model.draw_gaussian(4, torch.Generator().manual_seed(2)) + level * torch.randn(4, PIXELS)
+    g = torch.Generator().manual_seed(2)
+    u = model.draw_gaussian(4, g) + level * torch.randn(4, PIXELS, generator=g)
     ivar = m**-2 + level**-2
     both = LinearPosterior((y * m**-2 + u * level**-2) / ivar, ivar, model.mean, model.basis, model.diagonal)
     _, seen = model.look(y, m)
