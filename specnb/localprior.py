@@ -108,6 +108,23 @@ class SubspaceDenoiser(nn.Module):
         own = (self.diagonal * m**2 / (self.diagonal + m**2)).sqrt()
         return self._rest(x, u, m) + own * torch.randn(u.shape, generator=rng, device=u.device)
 
+    def local(self, u, m):
+        """p(x | u) as the network sees it, a Gaussian of covariance basis · covariance · basisᵀ + diag own.
+
+        Parameters
+        ----------
+        u, m : torch.Tensor
+            As in :meth:`forward`, ``m`` one row.
+
+        Returns
+        -------
+        mean, covariance, basis, own : torch.Tensor
+            Shapes (n, 3136), (n, rank, rank), (3136, rank), (1, 3136); the covariance is float64.
+        """
+        x, linear, wide = self._first(u, m, ())
+        free = m**2 / (self.diagonal + m**2)  # what u leaves of a pixel
+        return self._rest(x, u, m), linear.left(*wide), free.mT * self.first, self.diagonal * free
+
     def surprise(self, x, u, m):
         """-ln p(z | u), but for a constant, of the components z of clean spectra x (n, 3136); (n,), float64."""
         mean, linear, (directions, variance) = self._first(u, m, ())

@@ -31,7 +31,7 @@ def denoise(
         ``"bounded"``: the posterior mean in one pass, by the network that ships with the package; trained at
         R = 1800, S/N of 5 and more, LAMOST-like error vectors and about 1 % of bad pixels in short runs.
         ``"wmae"``: the same, changing less the less noise there is; trained on the mean absolute error.
-        ``"supervised"``: the one-pass answer of the conditional diffusion, :func:`specnb.samplers.sample_supervised`.
+        ``"supervised"``: the one-pass answer of the conditional diffusion of :func:`specnb.sample_posterior`.
         ``"dncnn"``: a plain stack of convolutions that sees a line and its neighbours, trained on the same stars.
         ``"fit"``: the spectrum of the most likely labels (:mod:`specnb.fit`). ``"wiener"``, ``"pca"``, ``"gp"``,
         ``"wavelet"``, ``"savgol"``, ``"none"``: see :mod:`specnb.baselines`.

@@ -3,13 +3,14 @@ r"""Draws of p(x | y): many clean spectra from one observation.
 ``exact``: let the observation's own noise be the diffusion's, :math:`u_\lambda = x + \lambda\sigma\epsilon`. Then y
 *is* the state at λ = 1, and the reverse of the diffusion from there draws from p(x | y), with no guidance and no
 approximation but the network's. A masked pixel is one with large σ. Each step draws a clean spectrum from the
-network's local posterior and goes on to the next level from there, so that few steps suffice.
+network's local posterior and goes on to the next level from there, so that few steps suffice. With any other linear
+instrument, :math:`y = Ax + n`, it takes turns with a noisy copy of x (:mod:`specnb.splitgibbs`).
 
-``gibbs``: the same for any linear instrument, :math:`y = Ax + n`, by turns with a noisy copy of x
-(:mod:`specnb.splitgibbs`).
+``ancestral``, ``heun`` and ``ddim`` go the same way by the network's mean alone, as samplers of first and second order
+and the deterministic one do: the first two need many steps, the third gives one spectrum.
 
 The others start from pure noise, with guided denoisers (:mod:`specnb.guidance`) or, ``supervised``, with a network that
-sees y beside the state.
+sees y beside the state (the plan's MVP-1.0).
 """
 
 from functools import partial
@@ -18,63 +19,114 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from specnb import denoisers, guidance, splitgibbs, validate
+from specnb import denoisers, guidance, samplers, splitgibbs, validate
+from specnb.grid import N_PIXELS
 from specnb.noisemaps import MASKED, noise_map
-from specnb.samplers import levels, reverse, sample_supervised
 
-LOWEST = 0.1
-"""Last level of ``exact`` before 0: the star is known ten times better there than at 1."""
-
-STEPS = {"exact": 8, "egpps": 30, "dps": 200, "pigdm": 100, "supervised": 200, "gibbs": 40}
-"""Default steps of every method; sweeps of ``gibbs``."""
+LOWEST, LOWEST_MEANS = 0.1, 1e-3
+"""Last levels before 0 from y: where the star is known ten times better than at 1; and for samplers by means, where
+not even of a masked pixel there is much left to draw."""
 
 DPS_SCALE = 0.5
 """ζ, not tuned yet."""
 
+AT_ONCE = 512
+"""Draws of a star that are computed together."""
 
-def exact(model, y, ivar, n_samples, steps, rng):
-    """The reverse SDE from the observation at its own noise level; y and ivar (1, 3136) → (n_samples, 3136)."""
+
+def own_levels(model, y, ivar, n, steps, rng, lowest=LOWEST_MEANS):
+    """States u (n, 3136) that y is, falling levels, and the noise map at level 1 (1, 3136)."""
     m = noise_map(ivar)
-    u = torch.where(m < MASKED, y, model.mean).repeat(n_samples, 1)
+    u = torch.where(m < MASKED, y, model.mean).repeat(n, 1)
     noise = MASKED * torch.randn(u.shape, generator=rng, device=u.device)
     u = torch.where(m < MASKED, u, u + noise)  # a state of that level, as any other pixel's
-    ms = [*np.geomspace(1, LOWEST, steps), 0.0] if steps > 1 else [1.0, 0.0]
-    return reverse(partial(model.draw, rng=rng), u, ms, 1.0, rng, m)
+    return u, [*np.geomspace(1, lowest, steps), 0.0] if steps > 1 else [1.0, 0.0], m
 
 
-def from_noise(denoise, model, n_samples, steps, rng):
-    """The reverse SDE from pure noise by any denoiser; (n_samples, 3136)."""
+def exact(model, y, ivar, n, steps, rng, operator=None):
+    """The reverse SDE from the observation; y and ivar (1, k) → (n, 3136)."""
+    draw = partial(model.draw, rng=rng)
+    if operator is not None:
+        return splitgibbs.sample(draw, operator, y, ivar, model.mean.expand(n, -1), steps, rng)
+    u, ms, m = own_levels(model, y, ivar, n, steps, rng, LOWEST)
+    return samplers.reverse(draw, u, ms, 1.0, rng, m)
+
+
+def ancestral(model, y, ivar, n, steps, rng):
+    """The same by means, first order; arguments and result as for :func:`exact`, here and below."""
+    u, ms, m = own_levels(model, y, ivar, n, steps, rng)
+    return samplers.reverse(model, u, ms, 1.0, rng, m)
+
+
+def heun(model, y, ivar, n, steps, rng):
+    """The same by means, second order."""
+    u, ms, m = own_levels(model, y, ivar, n, (steps + 1) // 2, rng)
+    return samplers.heun(model, u, ms, 1.0, rng, m)
+
+
+def ddim(model, y, ivar, n, steps, rng):
+    """The same without noise: one spectrum, n times."""
+    u, ms, m = own_levels(model, y, ivar, n, steps, rng)
+    return samplers.reverse(model, u, ms, 0.0, rng, m)
+
+
+def from_noise(denoise, model, n, steps, rng):
+    """The reverse SDE from pure noise by any denoiser; (n, 3136)."""
     scatter = model.scatter()
-    ms = levels(float(scatter.mean()), steps)
-    noise = torch.randn(n_samples, len(scatter), generator=rng, device=scatter.device)
-    return reverse(denoise, model.mean + (scatter**2 + float(ms[0]) ** 2).sqrt() * noise, ms, 1.0, rng)
+    ms = samplers.levels(float(scatter.mean()), steps)
+    noise = torch.randn(n, len(scatter), generator=rng, device=scatter.device)
+    return samplers.reverse(denoise, model.mean + (scatter**2 + float(ms[0]) ** 2).sqrt() * noise, ms, 1.0, rng)
 
 
-def egpps(model, y, ivar, n_samples, steps, rng):
-    """From pure noise with the exact posterior score of a Gaussian product; as :func:`exact`."""
-    guided = guidance.GaussianProduct(model, y, ivar)
-    return from_noise(partial(guided.draw, rng=rng), model, n_samples, steps, rng)
+def egpps(model, y, ivar, n, steps, rng):
+    """From pure noise with the exact posterior score of a Gaussian product."""
+    return from_noise(partial(guidance.GaussianProduct(model, y, ivar).draw, rng=rng), model, n, steps, rng)
 
 
-def dps(model, y, ivar, n_samples, steps, rng, scale=DPS_SCALE):
+def dps(model, y, ivar, n, steps, rng, operator=None, scale=DPS_SCALE):
     """Diffusion posterior sampling."""
-    return from_noise(guidance.DPS(model, y, ivar, scale), model, n_samples, steps, rng)
+    return from_noise(guidance.DPS(model, y, ivar, scale, operator), model, n, steps, rng)
 
 
-def pigdm(model, y, ivar, n_samples, steps, rng):
+def pigdm(model, y, ivar, n, steps, rng, operator=None):
     """Pseudo-inverse guidance."""
-    return from_noise(guidance.PiGDM(model, y, ivar), model, n_samples, steps, rng)
+    return from_noise(guidance.PiGDM(model, y, ivar, operator), model, n, steps, rng)
 
 
-def gibbs(model, y, ivar, n_samples, steps, rng, operator):
-    """Split Gibbs sampling for an observation y = A x + n; y and ivar (1, k) → (n_samples, 3136)."""
-    start = model.mean.expand(n_samples, -1)
-    return splitgibbs.sample(partial(model.draw, rng=rng), operator, y, ivar, start, steps, rng)
+def mmps(model, y, ivar, n, steps, rng, operator=None):
+    """Moment matching."""
+    return from_noise(partial(guidance.MMPS(model, y, ivar, operator).draw, rng=rng), model, n, steps, rng)
 
 
-METHODS = {"exact": exact, "egpps": egpps, "dps": dps, "pigdm": pigdm, "gibbs": gibbs}
-NATIVE = [name for name in STEPS if name != "gibbs"]
-"""Methods for the native instrument."""
+def supervised(model, y, ivar, n, steps, rng):
+    """From pure noise with a network that sees the observation."""
+    y, m = torch.where(ivar > 0, y, model.mean), noise_map(ivar)
+    _, seen = model.look(y, m)
+    ms = samplers.levels(float(model.scatter().mean()), steps)
+    start = model(y, m) + float(ms[0]) * torch.randn(n, y.shape[1], generator=rng, device=y.device)
+    return samplers.reverse(
+        partial(model, beside=tuple(part.expand(n, *part.shape[1:]) for part in seen)), start, ms, 1.0, rng
+    )
+
+
+METHODS = {f.__name__: f for f in (exact, egpps, dps, pigdm, mmps, supervised, ancestral, heun, ddim)}
+STEPS = {
+    "exact": 8,
+    "egpps": 30,
+    "dps": 100,
+    "pigdm": 100,
+    "mmps": 30,
+    "supervised": 200,
+    "ancestral": 100,
+    "heun": 100,
+    "ddim": 10,
+}
+"""Calls of the network by default."""
+
+SWEEPS = 40
+"""The same for ``exact`` with an operator."""
+
+WITH_OPERATOR = ("exact", "dps", "pigdm", "mmps")
 
 
 def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", operator=None, steps=None, model=None):
@@ -88,10 +140,11 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", operator=
     seed : int
         Same seed, same draws; those of a star do not depend on the others.
     method : str
-        ``"exact"``, ``"egpps"``, ``"dps"``, ``"pigdm"`` or ``"supervised"``.
+        ``"exact"``, the one to use; ``"egpps"``, ``"mmps"``, ``"pigdm"``, ``"dps"``, ``"supervised"``, ``"ancestral"``,
+        ``"heun"`` and ``"ddim"`` are there to be compared with it.
     operator : specnb.instruments.Operator, optional
-        The instrument, if it is not the native one; flux and ivar have its pixels then, and ``exact`` is split Gibbs
-        sampling.
+        The instrument, if it is not the native one: flux and ivar have its pixels then, and ``exact`` is split Gibbs
+        sampling. The other methods that take it are ``mmps``, ``pigdm`` and ``dps``.
     steps : int, optional
         Calls of the network; by default ``STEPS[method]``.
     model : localprior.SubspaceDenoiser, optional
@@ -107,21 +160,22 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", operator=
     ValueError
         See :func:`specnb.validate.spectra`; and if another argument is out of its range.
     """
-    if method not in NATIVE:
-        raise ValueError(f"method is {method!r}; choose one of {sorted(NATIVE)}")
-    if operator is not None and method != "exact":
-        raise ValueError(f"method is {method!r}; the only one that takes an operator is 'exact'")
-    method = "gibbs" if operator is not None else method
-    steps = validate.integer("steps", STEPS[method] if steps is None else steps, 1, 1000)
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; choose one of {sorted(METHODS)}")
+    if operator is not None and method not in WITH_OPERATOR:
+        raise ValueError(f"method is {method!r}; those that take an operator are {list(WITH_OPERATOR)}")
+    default = SWEEPS if operator is not None and method == "exact" else STEPS[method]
+    steps = validate.integer("steps", default if steps is None else steps, 1, 1000)
     n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
-    if method == "supervised":
-        return sample_supervised(model or denoisers.load("supervised"), flux, ivar, n_samples, steps, seed=seed)
-    settings = {} if operator is None else {"operator": operator}
-    flux, ivar, restore = validate.spectra(flux, ivar, *(() if operator is None else operator.matrix.shape[:1]))
-    model, out = model or denoisers.load("bounded", str(flux.device)), []
+    seen = {} if operator is None else {"operator": operator}
+    flux, ivar, restore = validate.spectra(flux, ivar, N_PIXELS if operator is None else operator.matrix.shape[0])
+    shipped = "supervised" if method == "supervised" else "bounded"
+    model, out = model or denoisers.load(shipped, str(flux.device)), []
     for i in tqdm(range(len(flux)), desc="sampling", unit="star", disable=len(flux) < 8):
         (state,) = np.random.SeedSequence([seed, i]).generate_state(1, np.uint32)
         rng = torch.Generator(flux.device).manual_seed(int(state))
+        parts = [min(AT_ONCE, n_samples - first) for first in range(0, n_samples, AT_ONCE)]
         with torch.no_grad():
-            out.append(METHODS[method](model, flux[i : i + 1], ivar[i : i + 1], n_samples, steps, rng, **settings))
+            draws = [METHODS[method](model, flux[i : i + 1], ivar[i : i + 1], n, steps, rng, **seen) for n in parts]
+        out.append(torch.cat(draws))
     return restore(torch.stack(out))

@@ -77,6 +77,13 @@ class LinearPosterior:
         solved = torch.linalg.solve(one + self.information() @ prior, right[..., None])
         return (prior @ solved)[..., 0]
 
+    def left(self, directions, variance):
+        """Posterior covariance (1/P + A)⁻¹ of z for that prior, (n, k, k), float64."""
+        prior = (directions @ directions.mT + torch.diag_embed(variance)).double()
+        one = torch.eye(prior.shape[1], dtype=prior.dtype, device=prior.device)
+        covariance = prior @ torch.linalg.inv(one + self.information() @ prior)
+        return 0.5 * (covariance + covariance.mT)
+
     def learn(self, z, sd, estimate):
         """Take account of independent estimates of the components, posteriors z ± sd under the prior N(0, 1).
 

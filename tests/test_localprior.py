@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from specnb import denoisers, samplers
+from specnb import denoisers, sample_posterior
 from specnb.noisemaps import MASKED
 from specnb.subspace import LinearPosterior
 
@@ -92,13 +92,13 @@ def test_supervised_samples_follow_the_posterior_in_closed_form():
     model = fresh("supervised")
     y, m = observation(model, 2, 2.0, 5.0)
     linear = LinearPosterior(y, m**-2, model.mean, model.basis, model.diagonal)
-    draws = samplers.sample_supervised(model, y, m**-2, n_samples=400, steps=100, seed=5)
+    draws = sample_posterior(y, m**-2, 400, 5, "supervised", steps=100, model=model)
     assert draws.shape == (2, 400, PIXELS)
     z = (draws - model.mean) @ model.basis / model.basis.square().sum()
     sd = linear.covariance()[:, 0, 0].sqrt()
     assert ((z.mean((1, 2)) - linear.z[:, 0]).abs() < 4 * sd / 20).all()
     assert torch.allclose(z.std((1, 2)), sd, rtol=0.15)
-    again = samplers.sample_supervised(model, y, m**-2, n_samples=400, steps=100, seed=5)
+    again = sample_posterior(y, m**-2, 400, 5, "supervised", steps=100, model=model)
     assert torch.equal(draws, again)
 
 

@@ -1,12 +1,15 @@
 """Posterior samplers in a Gaussian world, where the posterior is known, before they may use a network."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from test_samplers import gaussian
 
 import specnb
-from specnb import guidance, instruments, posterior
+from specnb import denoisers, guidance, instruments, posterior
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,10 @@ def draws(method, world, n, steps, **settings):
     return posterior.METHODS[method](model, y, ivar, n, steps, rng, **settings).double()
 
 
-@pytest.mark.parametrize(("method", "steps"), [("exact", 1), ("exact", 2), ("exact", 8), ("egpps", 10), ("egpps", 40)])
+@pytest.mark.parametrize(
+    ("method", "steps"),
+    [("exact", 1), ("exact", 2), ("exact", 8), ("egpps", 10), ("egpps", 40), ("mmps", 10), ("mmps", 40)],
+)
 def test_exact_methods_give_the_posterior_in_however_few_steps(world, method, steps):
     *_, mean, covariance = world
     n, sd = 4000, covariance.diagonal().sqrt()
@@ -43,17 +49,25 @@ def test_exact_methods_give_the_posterior_in_however_few_steps(world, method, st
         assert inside.double().mean().item() == pytest.approx(nominal, abs=0.02)
 
 
-def test_approximate_methods_are_as_good_as_their_approximation(world):
-    """Moment matching is exact for a Gaussian as the steps become many; the others are not."""
+@pytest.mark.parametrize("method", ["ancestral", "heun"])
+def test_samplers_by_means_become_exact_with_their_steps(world, method):
     *_, mean, covariance = world
-    sd, n = covariance.diagonal().sqrt(), 400
-    model, y, ivar, *_ = world
-    guided, rng = guidance.MMPS(model, y, ivar), torch.Generator().manual_seed(1)
-    few, many = (posterior.from_noise(guided, model, n, steps, rng).double() for steps in (25, 100))
+    sd, n = covariance.diagonal().sqrt(), 2000
+    few, many = (draws(method, world, n, steps) for steps in (8, 200))
     assert ((many.mean(0) - mean) / sd).abs().max() < 5 / n**0.5
     widths = [(x.std(0) / sd).mean().item() for x in (few, many)]
-    assert 0.7 < widths[0] < widths[1] < 1.05
-    assert widths[1] > 0.88
+    assert abs(widths[0] - 1) > 0.1
+    assert widths[1] == pytest.approx(1, abs=0.035)
+
+
+def test_without_noise_there_is_one_spectrum(world):
+    x = draws("ddim", world, 3, 10)[:, torch.arange(16) != 3]  # at a masked pixel the start is noise
+    assert torch.allclose(x[0], x[1], atol=1e-2)
+
+
+def test_approximate_methods_are_as_good_as_their_approximation(world):
+    *_, mean, covariance = world
+    sd, n = covariance.diagonal().sqrt(), 400
     pigdm = draws("pigdm", world, n, 100)
     assert ((pigdm.mean(0) - mean) / sd).abs().max() > 0.3
     dps = draws("dps", world, n, 100, scale=0.3)
@@ -71,7 +85,31 @@ def test_guided_estimates_are_the_conditional_mean(world):
     right = w * (y[0] - mean).double() + v * (u - mean).double()
     expected = (mean.double() + right @ left).float()
     assert torch.allclose(guidance.GaussianProduct(model, y, ivar)(u, m), expected, atol=1e-4)
-    assert torch.allclose(guidance.MMPS(model, y, ivar)(u, m), expected, atol=1e-3)
+    assert torch.allclose(guidance.MMPS(model, y, ivar)(u, m), expected, atol=1e-4)
+
+
+def test_moment_matching_is_exact_with_an_operator(world):
+    """A smoothing instrument with pixels twice as wide, against the posterior in closed form."""
+    model, _, _, _, _ = world
+    _, mean, covariance = gaussian()
+    a = instruments.rebin(2, pixels=16)
+    dense, g = torch.from_numpy(a.matrix.toarray()), torch.Generator().manual_seed(4)
+    sd = 0.05 + 0.1 * torch.rand(8, generator=g)
+    y, ivar = (a(mean[None])[0] + sd * torch.randn(8, generator=g))[None], (sd**-2)[None]
+    ivar[:, 2] = 0
+    w = ivar[0].double()
+    left = torch.linalg.inv(torch.linalg.inv(covariance.double()) + dense.mT @ (w[:, None] * dense))
+    expected = mean.double() + left @ (dense.mT @ (w * (y[0].double() - dense @ mean.double())))
+    n, scale = 4000, left.diagonal().sqrt()
+    found = posterior.mmps(model, y, ivar, n, 10, torch.Generator().manual_seed(1), a).double()
+    assert ((found.mean(0) - expected) / scale).abs().max() < 5 / n**0.5
+    assert ((torch.cov(found.mT) - left) / (scale[:, None] * scale)).abs().max() < 6 * (2 / n) ** 0.5
+
+
+@pytest.mark.parametrize("method", ["dps", "pigdm", "mmps"])
+def test_the_native_instrument_as_an_operator_changes_nothing(world, method):
+    plain, seen = (draws(method, world, 5, 10, **k) for k in ({}, {"operator": instruments.identity(16)}))
+    assert torch.allclose(plain, seen, atol=1e-5)
 
 
 def test_draws_of_a_star_do_not_depend_on_the_others():
@@ -96,8 +134,8 @@ def test_another_instrument_has_pixels_of_its_own():
         ValueError, match=r"flux has shape \(2, 3136\); give \(1568,\) or \(n, 1568\) on the operator's"
     ):
         specnb.sample_posterior(s.observed, s.ivar, operator=a)
-    with pytest.raises(ValueError, match="the only one that takes an operator is 'exact'"):
-        specnb.sample_posterior(y, sigma**-2, operator=a, method="dps")
+    with pytest.raises(ValueError, match="those that take an operator are \\['exact', 'dps', 'pigdm', 'mmps'\\]"):
+        specnb.sample_posterior(y, sigma**-2, operator=a, method="egpps")
 
 
 @pytest.mark.parametrize(
@@ -113,3 +151,21 @@ def test_bad_arguments_are_named(bad, message):
     s = specnb.simulate(1, 0)
     with pytest.raises(ValueError, match=message):
         specnb.sample_posterior(s.observed, s.ivar, **bad)
+
+
+def test_guidance_is_that_of_azula():
+    """Its answers in a Gaussian world are kept in a file; tools/azula_reference.py wrote it."""
+    kept = json.loads((Path(__file__).parent / "azula.json").read_text())
+    a = {k: torch.tensor(v, dtype=torch.float32) for k, v in kept.items()}
+    config = {"kind": "subspace", "rank": 3, "components": 3, "directions": 1, "width": 8, "blocks": 1}
+    model = denoisers.fresh(a["mean"], a["basis"], a["diagonal"], **config).eval().requires_grad_(False)
+    model.net.last.weight.zero_()
+    u, m = a["u"], a["m"].expand(1, 16)
+    x = model(u, m)
+    assert torch.allclose(x, a["denoised"], atol=1e-5)
+    see = instruments.Operator(a["operator"].numpy())
+    assert torch.allclose(guidance.MMPS(model, a["y"], 1 / a["variance"][None], see)(u, m), a["mmps"], atol=1e-4)
+    dps = guidance.DPS(model, a["whole"], torch.ones(1, 16), 0.5)
+    assert torch.allclose((x - dps(u, m)) / (0.5 * (m**2 + 0.06)), a["dps"], rtol=1e-3, atol=1e-5)
+    noiseless = torch.full((1, 16), 1e6)  # as azula's pseudo-inverse takes it
+    assert torch.allclose(guidance.PiGDM(model, a["whole"], noiseless)(u, m) - x, a["pigdm"], rtol=1e-2, atol=1e-4)
