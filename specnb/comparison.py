@@ -8,12 +8,13 @@ from functools import lru_cache
 from time import monotonic
 
 import numpy as np
+import torch
 from sklearn.linear_model import Ridge
 
-from specnb import metrics
+from specnb import denoisers, metrics, results, yardstick
 from specnb.exact import oracle
 from specnb.lines import strengths
-from specnb.posterior import STEPS, sample_posterior
+from specnb.posterior import STEPS, dps, sample_posterior
 from specnb.prior import LABELS
 from specnb.realism import two_sample
 from specnb.stars import draw, generator, simulate
@@ -99,3 +100,25 @@ def measure(snr, n, methods, n_samples=64, seed=1):
         calls = settings.get("steps") or STEPS[settings["method"]]
         table[name] = scores(draws, stars, posterior, seed) | {"seconds": seconds, "calls": calls}
     return table
+
+
+def sweep(scales, snr, n=8, n_samples=40, steps=100, seed=1):
+    """DPS with guidance of several scales, on the first validation stars of :mod:`specnb.yardstick` of one S/N.
+
+    Returns
+    -------
+    list of dict
+        For every scale ``scale``, ``rho`` of the mean of draws, and pixel-wise ``coverage_68``.
+    """
+    flux, ivar, x, good = (part[:n] for part in yardstick.observations(snr))
+    limit = np.mean(results.read(yardstick.ASSET)["mse"][str(snr)][:n])
+    model, rows = denoisers.load("bounded"), []
+    for scale in scales:
+        draws = torch.stack([
+            dps(model, f[None], w[None], n_samples, steps, torch.Generator().manual_seed(seed), scale=scale)
+            for f, w in zip(flux, ivar, strict=True)
+        ])  # fmt: skip
+        mse = metrics.per_spectrum("mse", draws.mean(1), x, good).mean()
+        inside = metrics.pixel_coverage(draws.numpy(), x.numpy(), good.numpy(), 0.68, seed)
+        rows.append({"scale": scale, "rho": float(np.sqrt(mse / limit)), "coverage_68": list(inside)})
+    return rows

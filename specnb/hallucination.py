@@ -12,9 +12,10 @@ more than 5σ of the observation, seen through a filter as wide as a line (:mod:
 import numpy as np
 from scipy.signal import find_peaks
 
-from specnb.anomaly import RADIUS, SIGMA, matched_filter
+from specnb.anomaly import RADIUS, SIGMA, anomalies, matched_filter
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.lines import WINDOWS
+from specnb.stars import simulate
 
 HALF_WIDTH = 4
 """Pixels on either side of an injected line over which its equivalent width is taken."""
@@ -29,8 +30,8 @@ def add_lines(flux, depth, rng):
     ----------
     flux : numpy.ndarray
         Clean spectra, (n, 3136).
-    depth : float
-        In units of the local flux.
+    depth : float or numpy.ndarray
+        In units of the local flux; one for all or (n, 1).
     rng : numpy.random.Generator
 
     Returns
@@ -89,3 +90,41 @@ def invented(estimate, flux, ivar, threshold=5.0):
     """Number of lines in each estimate that are not in the truth, (n,)."""
     t, _ = matched_filter((np.asarray(estimate, "f8") - flux), ivar.astype("f8"))
     return np.array([len(find_peaks(row, height=threshold, distance=RADIUS)[0]) for row in np.nan_to_num(np.abs(t))])
+
+
+def measure(estimators, snr, n, seed=1):
+    """What becomes of features that the prior does not hold, on ``n`` test stars of one S/N.
+
+    Parameters
+    ----------
+    estimators : dict
+        Name → function (flux, ivar) → clean flux, (n, 3136) arrays.
+
+    Returns
+    -------
+    dict
+        ``features``: for each of "added line" (of a random depth from 3 to 30 %), "Hα filled" and "Ca II 8544 filled"
+        the ``strength`` of every star's and whether :func:`specnb.anomalies` reports its place (``flagged``);
+        ``survival``: name → feature → of every star; ``invented``: name → lines in every estimate of a star as it is.
+    """
+    stars, rng = simulate(n, seed, snr=snr), np.random.default_rng([seed, int(snr)])
+    depth = 0.03 * 10 ** rng.random((n, 1))
+    rv = np.asarray(stars.labels["rv"])
+    put = {"added line": add_lines(stars.flux, depth, rng)}
+    put |= {f"{name} filled": fill_line(stars.flux, rv, name) for name in ("Hα", "Ca II 8544")}
+    before = {name: estimate(stars.observed, stars.ivar) for name, estimate in estimators.items()}
+    survived, features = {name: {} for name in estimators}, {}
+    for feature, (changed, window) in put.items():
+        y = observe(stars, changed)
+        found = anomalies(y, stars.ivar)
+        hit = np.zeros(n, dtype=bool)
+        for row in found:
+            at = np.abs(WAVE - row["wave"]).argmin()
+            hit[row["spectrum"]] |= window[row["spectrum"], max(at - RADIUS, 0) : at + RADIUS + 1].any()
+        strengths = strength(stars.flux, changed, stars.ivar)
+        features[feature] = {"strength": strengths.tolist(), "flagged": hit.tolist()}
+        for name, estimate in estimators.items():
+            after = estimate(y, stars.ivar)
+            survived[name][feature] = survival(before[name], after, stars.flux, changed, window).tolist()
+    lines = {name: invented(x, stars.flux, stars.ivar).tolist() for name, x in before.items()}
+    return {"features": features, "survival": survived, "invented": lines}

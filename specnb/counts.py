@@ -1,0 +1,94 @@
+r"""Counted photons and read noise: draws of p(x | N) for :math:`N = \mathrm{Poisson}(e x + b) + N(0, r^2)`.
+
+The variance of a pixel is that of the clean spectrum's own light, :math:`(e x + b + r^2)/e^2`, and so it is known only
+as well as the spectrum is. Taken from the counts themselves it makes pixels weigh more that happen to be low, and what
+follows is too faint. Here it is taken from the denoised spectrum, twice; the draws from there are proposals, and each
+weighs what the true likelihood says of it beside the Gaussian one.
+"""
+
+import numpy as np
+from scipy.special import gammaln, softmax
+
+from specnb import validate
+from specnb.methods import denoise
+from specnb.posterior import sample_posterior
+
+PASSES, OVERSAMPLING, TAIL = 2, 4, 7
+"""Denoised spectra that the variance is taken from in turn; proposals a draw; standard deviations of read noise."""
+
+
+def inverse_variance(flux, exposure, read_noise=0.0, background=0.0):
+    """Of counts over exposure, for clean ``flux``; 0 where ``exposure`` is. Electrons, shapes that broadcast."""
+    light = exposure * np.clip(flux, 1e-3, None) + background + read_noise**2
+    return exposure**2 / light
+
+
+def log_likelihood(counts, expected, read_noise=0.0):
+    """ln p(counts | expected) of every pixel, up to a constant of the counts; ``expected`` (m, k), result (m, k).
+
+    The sum over the photons there may have been, given what the read noise allows.
+    """
+    counts = np.asarray(counts, "f8")
+    middle, reach = np.clip(np.round(counts), 0, None), int(np.ceil(TAIL * read_noise))
+    logs, total = np.log(expected), np.full(np.shape(expected), -np.inf)
+    for step in range(-reach, reach + 1):
+        photons = middle + step
+        rest = -0.5 * ((counts - photons) / read_noise) ** 2 if read_noise else 0.0
+        ways = np.where(photons >= 0, rest - gammaln(np.abs(photons) + 1), -np.inf)
+        total = np.logaddexp(total, ways + photons * logs)
+    return total - expected
+
+
+def sample_counts(counts, exposure, read_noise=0.0, background=0.0, n_samples=64, seed=0):
+    """Draw clean spectra that counted photons allow.
+
+    Parameters
+    ----------
+    counts : array
+        Electrons, background and read noise included, shape (n, 3136).
+    exposure : array
+        Electrons for a normalised flux of 1, shape (n, 3136) or (3136,); 0 = bad pixel.
+    read_noise : float
+        Standard deviation, electrons.
+    background : float or array
+        Mean electrons of sky and dark current.
+    n_samples, seed : int
+        As for :func:`specnb.sample_posterior`.
+
+    Returns
+    -------
+    flux : numpy.ndarray
+        Shape (n, n_samples, 3136).
+    share : numpy.ndarray
+        Effective share of the proposals, (n,): small if the Gaussian likelihood was far from the true one.
+
+    Raises
+    ------
+    ValueError
+        If read noise, exposure or background are negative; and see :func:`specnb.validate.spectra`.
+    """
+    n_samples = validate.integer("n_samples", n_samples, 1)
+    counts = np.atleast_2d(np.asarray(counts, "f8"))
+    exposure, background = (np.broadcast_to(v, counts.shape).astype("f8") for v in (exposure, background))
+    for name, value in (("read_noise", read_noise), ("exposure", exposure), ("background", background)):
+        if not (np.isfinite(value).all() and np.min(value) >= 0):
+            raise ValueError(f"{name} has the value {np.min(value)}; give finite electrons, 0 or more")
+    good = exposure > 0
+    flux = np.where(good, (counts - background) / np.where(good, exposure, 1), 1.0)
+    estimate = np.ones_like(flux)
+    for _ in range(1 + PASSES):
+        ivar = inverse_variance(estimate, exposure, read_noise, background)
+        estimate = denoise(flux, ivar)
+    draws = sample_posterior(flux, ivar, OVERSAMPLING * n_samples, seed)
+    out, share = np.empty((len(counts), n_samples, counts.shape[1]), "f4"), np.empty(len(counts))
+    for i, x in enumerate(draws.astype("f8")):
+        use = good[i]
+        expected = exposure[i, use] * np.clip(x[:, use], 1e-3, None) + background[i, use]
+        weight = log_likelihood(counts[i, use], expected, read_noise).sum(1)
+        weight += 0.5 * ((x[:, use] - flux[i, use]) ** 2 * ivar[i, use]).sum(1)
+        weight = softmax(weight)
+        share[i] = 1 / (len(weight) * (weight**2).sum())
+        first = np.random.default_rng([seed, i]).random()  # systematic resampling
+        at = np.searchsorted(weight.cumsum(), (first + np.arange(n_samples)) / n_samples)
+        out[i] = x[at.clip(max=len(x) - 1)]
+    return out, share
