@@ -18,6 +18,7 @@ from specnb.posterior import STEPS, dps, sample_posterior
 from specnb.prior import LABELS
 from specnb.realism import two_sample
 from specnb.stars import draw, generator, simulate
+from specnb.subspace import LinearPosterior
 
 N_REGRESSION = 4096
 
@@ -28,13 +29,14 @@ def _regression():
     stars = draw(N_REGRESSION, generator("train", 0, 2**31 + 2**20))
     labels = stars.labels[:, : len(LABELS)].numpy()
     mean, scale = labels.mean(0), labels.std(0)
-    return Ridge(alpha=1e-2).fit(stars.x.double().numpy(), (labels - mean) / scale)
+    return Ridge(alpha=1e-2).fit(stars.x.double().numpy(), (labels - mean) / scale), scale
 
 
 def summaries(flux):
-    """Five equivalent widths and six regressed labels of clean spectra, (…, 3136) → (…, 11)."""
+    """Five equivalent widths and six labels (less their mean) by regression of clean spectra, (…, 3136) → (…, 11)."""
     flat = np.asarray(flux, "f4").reshape(-1, flux.shape[-1])
-    values = np.column_stack([*strengths(flat).values(), _regression().predict(flat)])
+    regression, scale = _regression()
+    values = np.column_stack([*strengths(flat).values(), regression.predict(flat) * scale])
     return values.reshape(*flux.shape[:-1], -1)
 
 
@@ -52,8 +54,8 @@ def scores(draws, stars, posterior, seed=0):
     -------
     dict
         ``rho`` of their mean, ``coverage_68`` and ``coverage_95`` of pixels, ``widths_68`` of equivalent widths (each
-        value, low, high), ``spread`` (their standard deviation over the exact one), and ``two_sample`` accuracy
-        against exact draws.
+        value, low, high), ``spread`` (their standard deviation over the exact one), ``two_sample`` accuracy against
+        exact draws, and ``bias``: label → median over stars of its regression, mean of draws less truth.
     """
     k = draws.shape[1]
     exact = posterior.flux[:, np.linspace(0, len(posterior.spectra(0)) - 1, k).astype(int)]
@@ -69,6 +71,9 @@ def scores(draws, stars, posterior, seed=0):
         "widths_68": list(metrics.bootstrap(np.mean, hit, seed=seed)),
         "spread": list(metrics.bootstrap(lambda a, b: np.sqrt(a.mean() / b.mean()), *variance, seed=seed)),
         "two_sample": _against(found, summaries(exact), seed),
+        "bias": {
+            k: list(metrics.bias(e, t, seed)) for k, e, t in zip(LABELS, found.mean(1).T[5:], right.T[5:], strict=True)
+        },
     }
 
 
@@ -122,3 +127,68 @@ def sweep(scales, snr, n=8, n_samples=40, steps=100, seed=1):
         inside = metrics.pixel_coverage(draws.numpy(), x.numpy(), good.numpy(), 0.68, seed)
         rows.append({"scale": scale, "rho": float(np.sqrt(mse / limit)), "coverage_68": list(inside)})
     return rows
+
+
+def gaussian_world(methods, snr, n, n_samples=64, seed=1):
+    """Samplers where the posterior is known: stars of a Gaussian prior with the moments of real ones.
+
+    The denoiser is the exact one, an untrained network, so that all that is wrong is the sampler's own.
+
+    Parameters
+    ----------
+    methods : dict
+        As for :func:`measure`.
+
+    Returns
+    -------
+    dict
+        Name → pixel-wise ``coverage_68``, ``coverage_95``; ``spread``, the standard deviation of draws over the true
+        one, and ``shift``, the difference of the means in units of it (root mean squares over pixels).
+    """
+    shipped = denoisers.load("bounded")
+    moments = shipped.mean, shipped.first, shipped.rest  # all components that can be drawn
+    sizes = {"rank": shipped.rank, "components": shipped.rank, "directions": 1, "width": 8, "blocks": 1}
+    model = denoisers.fresh(*moments, kind="subspace", **sizes).eval().requires_grad_(False)
+    model.net.last.weight.zero_()
+    rng, stars = torch.Generator().manual_seed(seed), simulate(n, seed, snr=snr)
+    x, ivar = model.draw_gaussian(n, rng), torch.from_numpy(stars.ivar)
+    good = ivar > 0
+    y = x + torch.randn(x.shape, generator=rng) * torch.where(good, ivar, 1).rsqrt()
+    linear = LinearPosterior(y, ivar, model.mean, model.first, model.diagonal)
+    mean = linear.spectrum(linear.z)
+    free = 1 / (1 + model.diagonal * ivar)  # what the data leave of a pixel
+    basis = free[..., None] * model.first
+    sd = ((basis @ linear.covariance()) * basis).sum(2).add(model.diagonal * free).sqrt()
+    table = {}
+    for name, settings in methods.items():
+        draws = sample_posterior(y, ivar, n_samples, seed, model=model, **settings)
+        every = draws.numpy(), x.numpy(), good.numpy()
+        table[name] = {f"coverage_{q}": list(metrics.pixel_coverage(*every, q / 100, seed)) for q in (68, 95)}
+        table[name]["spread"] = float((draws.var(1) / sd**2)[good].mean().sqrt())
+        table[name]["shift"] = float((((draws.mean(1) - mean) / sd)[good] ** 2).mean().sqrt())
+    return table
+
+
+def through(operator, methods, snr, n, n_samples=64, seed=1):
+    """Samplers for another instrument, whose noise is that of the native pixels it averages.
+
+    Returns
+    -------
+    dict
+        Name → pixel-wise ``coverage_68`` and ``coverage_95`` of the native spectrum, ``chi2`` of the mean of draws,
+        ``rmse`` of it, and ``seconds`` a star.
+    """
+    stars, rng = simulate(n, seed, snr=snr), np.random.default_rng(seed)
+    there = operator(torch.from_numpy(stars.flux)).numpy()
+    sd = operator(torch.from_numpy((stars.level[:, None] * stars.sigma) ** 2).float()).sqrt().numpy()
+    y, every, table = there + sd * rng.standard_normal(sd.shape), np.ones(stars.flux.shape, dtype=bool), {}
+    for name, settings in methods.items():
+        start = monotonic()
+        draws = sample_posterior(y, sd**-2, n_samples, seed, operator=operator, **settings)
+        seconds = round((monotonic() - start) / n, 2)
+        seen = operator(torch.from_numpy(draws.mean(1))).numpy()
+        judged = draws, stars.flux, every
+        table[name] = {f"coverage_{q}": list(metrics.pixel_coverage(*judged, q / 100, seed)) for q in (68, 95)}
+        table[name] |= {"chi2": float((((y - seen) / sd) ** 2).mean()), "seconds": seconds}
+        table[name]["rmse"] = list(metrics.rmse(draws.mean(1), stars.flux, every, seed))
+    return table
