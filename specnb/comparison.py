@@ -4,6 +4,7 @@ What a draw is worth is judged in numbers that an astronomer would take from it:
 linear regression that was learnt on clean spectra of the training split.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
 
@@ -47,7 +48,37 @@ def _against(draws, exact, seed):
     return list(two_sample(a, b, components=a.shape[1], seed=seed))
 
 
-def scores(draws, stars, posterior, seed=0):
+@dataclass
+class Limit:
+    """Stars and what their exact posterior says of them, computed once for all samplers.
+
+    Attributes
+    ----------
+    truth, good, mean, sd : numpy.ndarray
+        Clean flux, good pixels, and mean and standard deviation of the exact posterior, (n, 3136).
+    draws, other : numpy.ndarray
+        Two sets of its draws, (n, k, 3136).
+    """
+
+    truth: np.ndarray
+    good: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+    draws: np.ndarray
+    other: np.ndarray
+
+
+def limit_of(stars, posterior, k):
+    """The :class:`Limit` of stars and their posterior by :func:`specnb.oracle`; ``k`` draws in each set."""
+    parts = []
+    for i in range(len(posterior)):
+        x = posterior.spectra(i)
+        first, second = (np.linspace(low, len(x) - 4 + low, k).astype(int) for low in (0, 3))
+        parts.append((x.mean(0, dtype="f8").astype("f4"), x.std(0, ddof=1), x[first], x[second]))
+    return Limit(stars.flux, stars.ivar > 0, *map(np.stack, zip(*parts, strict=True)))
+
+
+def scores(draws, limit, seed=0):
     """What draws (n, k, 3136) are worth beside the exact posterior of the same stars.
 
     Returns
@@ -57,23 +88,19 @@ def scores(draws, stars, posterior, seed=0):
         value, low, high), ``spread`` (their standard deviation over the exact one), ``two_sample`` accuracy against
         exact draws, and ``bias``: label → median over stars of its regression, mean of draws less truth.
     """
-    k = draws.shape[1]
-    exact = posterior.flux[:, np.linspace(0, len(posterior.spectra(0)) - 1, k).astype(int)]
-    truth, good = stars.flux, stars.ivar > 0
-    every = np.stack([posterior.spectra(i).std(0) for i in range(len(truth))])
-    variance = [(v * good).sum(1) / good.sum(1) for v in (draws.var(1, ddof=1), every**2)]
+    truth, good = limit.truth, limit.good
+    variance = [(v * good).sum(1) / good.sum(1) for v in (draws.var(1, ddof=1), limit.sd**2)]
     found, right = summaries(draws), summaries(truth)
     hit = metrics.covered(found[..., :5].swapaxes(1, 2), right[:, :5], 0.68).mean(1)
+    labels = zip(LABELS, found.mean(1).T[5:], right.T[5:], strict=True)
     return {
-        "rho": list(metrics.rho(draws.mean(1), posterior.mean(), truth, good, seed)),
+        "rho": list(metrics.rho(draws.mean(1), limit.mean, truth, good, seed)),
         "coverage_68": list(metrics.pixel_coverage(draws, truth, good, 0.68, seed)),
         "coverage_95": list(metrics.pixel_coverage(draws, truth, good, 0.95, seed)),
         "widths_68": list(metrics.bootstrap(np.mean, hit, seed=seed)),
         "spread": list(metrics.bootstrap(lambda a, b: np.sqrt(a.mean() / b.mean()), *variance, seed=seed)),
-        "two_sample": _against(found, summaries(exact), seed),
-        "bias": {
-            k: list(metrics.bias(e, t, seed)) for k, e, t in zip(LABELS, found.mean(1).T[5:], right.T[5:], strict=True)
-        },
+        "two_sample": _against(found, summaries(limit.draws), seed),
+        "bias": {name: list(metrics.bias(estimate, true, seed)) for name, estimate, true in labels},
     }
 
 
@@ -93,17 +120,16 @@ def measure(snr, n, methods, n_samples=64, seed=1):
     """
     stars, table = simulate(n, seed, snr=snr), {}
     start = monotonic()
-    posterior = oracle(stars.observed, stars.ivar, n_samples=512, seed=seed)
+    limit = limit_of(stars, oracle(stars.observed, stars.ivar, n_samples=512, seed=seed), n_samples)
     each = (monotonic() - start) / n
-    other = posterior.flux[:, np.linspace(3, 508, n_samples).astype(int)]
-    table["oracle"] = scores(other, stars, posterior, seed) | {"seconds": round(each, 3), "calls": 0}
+    table["oracle"] = scores(limit.other, limit, seed) | {"seconds": round(each, 3), "calls": 0}
     for name, settings in methods.items():
         settings = {"method": "exact"} | settings
         start = monotonic()
         draws = sample_posterior(stars.observed, stars.ivar, n_samples, seed, **settings)
         seconds = round((monotonic() - start) / n, 3)
         calls = settings.get("steps") or STEPS[settings["method"]]
-        table[name] = scores(draws, stars, posterior, seed) | {"seconds": seconds, "calls": calls}
+        table[name] = scores(draws, limit, seed) | {"seconds": seconds, "calls": calls}
     return table
 
 

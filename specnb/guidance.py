@@ -6,8 +6,9 @@ A guided denoiser *is* a denoiser: samplers take either. With the observation's 
   with variance :math:`C = (W + 1/m^2)^{-1}` at :math:`\mu = C\,(W y + u/m^2)` knows as much, and
   :math:`E[x | u, y] = D(\mu, \sqrt{C})`.
 - :class:`DPS` (Chung et al. 2022, arXiv:2209.14687) puts :math:`p(y | \hat x)` in the place of p(y | u):
-  :math:`\hat x - \zeta\,(m^2 + s^2)\,\nabla_u \lVert y - A\hat x \rVert_W`, the norm of one spectrum and not squared,
-  as in the paper's code; ζ has to be tuned.
+  :math:`\hat x - \zeta\,(m^2 + s^2)\,\nabla_u\, \bar\sigma \lVert y - A\hat x \rVert_W`, with the median standard
+  deviation of the noise, so that for even noise it is the norm of the paper's code: of one spectrum, not squared. ζ has
+  to be tuned.
 - :class:`PiGDM` (Song et al. 2023, ICLR): p(x | u) is a Gaussian of variance :math:`r^2 = m^2 s^2/(m^2 + s^2)` in every
   pixel, and so is the weight of the guidance:
   :math:`\hat x + r^2\,\nabla_u \hat x\,A^\top (A r^2 A^\top + W^{-1})^{-1} (y - A\hat x)`.
@@ -91,7 +92,8 @@ class DPS(Guided):
 
     def __init__(self, denoiser, y, ivar, scale, operator=None):
         super().__init__(denoiser, y, ivar, operator)
-        self.scale, self.variance = scale, float(denoiser.scatter().square().mean())
+        self.scale = scale * float(ivar[ivar > 0].median()) ** -0.5
+        self.variance = float(denoiser.scatter().square().mean())
 
     def __call__(self, u, m):
         """The guided estimate; arguments as above."""

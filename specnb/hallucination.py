@@ -105,7 +105,8 @@ def measure(estimators, snr, n, seed=1):
     dict
         ``features``: for each of "added line" (of a random depth from 3 to 30 %), "Hα filled" and "Ca II 8544 filled"
         the ``strength`` of every star's and whether :func:`specnb.anomalies` reports its place (``flagged``);
-        ``survival``: name → feature → of every star; ``invented``: name → lines in every estimate of a star as it is.
+        ``survival``: name → feature → of every star; both leave out features of a strength below 1.
+        ``invented``: name → lines in every estimate of a star as it is.
     """
     stars, rng = simulate(n, seed, snr=snr), np.random.default_rng([seed, int(snr)])
     depth = 0.03 * 10 ** rng.random((n, 1))
@@ -122,9 +123,11 @@ def measure(estimators, snr, n, seed=1):
             at = np.abs(WAVE - row["wave"]).argmin()
             hit[row["spectrum"]] |= window[row["spectrum"], max(at - RADIUS, 0) : at + RADIUS + 1].any()
         strengths = strength(stars.flux, changed, stars.ivar)
-        features[feature] = {"strength": strengths.tolist(), "flagged": hit.tolist()}
+        some = strengths >= 1
+        features[feature] = {"strength": strengths[some].tolist(), "flagged": hit[some].tolist()}
         for name, estimate in estimators.items():
             after = estimate(y, stars.ivar)
-            survived[name][feature] = survival(before[name], after, stars.flux, changed, window).tolist()
+            share = survival(before[name][some], after[some], stars.flux[some], changed[some], window[some])
+            survived[name][feature] = share.tolist()
     lines = {name: invented(x, stars.flux, stars.ivar).tolist() for name, x in before.items()}
     return {"features": features, "survival": survived, "invented": lines}
