@@ -23,6 +23,9 @@ import torch
 
 from specnb.instruments import identity
 
+REACH = 10.0
+"""Standard deviations of the prior beyond which no estimate goes."""
+
 
 def solve(matvec, right, iterations=50, tolerance=1e-6):
     """Conjugate gradients, row by row: ``matvec``⁻¹ of ``right`` (n, k), for a positive definite matrix near 1."""
@@ -55,6 +58,11 @@ class Guided:
     def __init__(self, denoiser, y, ivar, operator=None):
         self.denoiser, self.ivar, self.see = denoiser, ivar, operator or identity(len(denoiser.mean))
         self.y = torch.where(ivar > 0, y, self.see(denoiser.mean[None]))
+
+    def _clip(self, x):
+        """Within what spectra can be, as the papers' codes do: a guidance too strong would else run away."""
+        far = REACH * self.denoiser.scatter()
+        return x.clamp(self.denoiser.mean - far, self.denoiser.mean + far)
 
     def _differentiable(self, u, m):
         with torch.enable_grad():
@@ -101,7 +109,7 @@ class DPS(Guided):
         with torch.enable_grad():
             norm = (self.ivar * (self.y - self.see(x)).square()).sum(1).sqrt()
             (slope,) = torch.autograd.grad(norm.sum(), u)
-        return x.detach() - self.scale * (m**2 + self.variance) * slope
+        return self._clip(x.detach() - self.scale * (m**2 + self.variance) * slope)
 
 
 class PiGDM(Guided):
@@ -114,7 +122,7 @@ class PiGDM(Guided):
         r2 = m**2 * spread / (m**2 + spread)
         away = self.ivar.sqrt() * (self.y - self.see(x.detach()))
         (moved,) = torch.autograd.grad(x, u, self.see.adjoint(self._whiten(r2)(away)))
-        return x.detach() + r2 * moved
+        return self._clip(x.detach() + r2 * moved)
 
 
 class MMPS(Guided):

@@ -108,6 +108,11 @@ class SubspaceDenoiser(nn.Module):
         own = (self.diagonal * m**2 / (self.diagonal + m**2)).sqrt()
         return self._rest(x, u, m) + own * torch.randn(u.shape, generator=rng, device=u.device)
 
+    def components(self, u, m):
+        """The first components of p(x | u): mean (n, rank), covariance, and what the network saw (:meth:`look`)."""
+        x, linear, wide = self._first(u, m, ())
+        return ((x - self.mean) @ self.first) / self.first.square().sum(0), linear.left(*wide), self.look(u, m)[1]
+
     def local(self, u, m):
         """p(x | u) as the network sees it, a Gaussian of covariance basis · covariance · basisᵀ + diag own.
 

@@ -44,9 +44,9 @@ def test_the_gaussian_world_tells_an_exact_sampler_from_another():
     assert found["ancestral"]["spread"] < 0.8
 
 
-def test_a_scale_at_which_dps_diverges_is_none():
+def test_a_guidance_that_is_too_strong_is_seen_and_does_not_run_away():
     (row,) = comparison.sweep([1e5], 50, n=1, n_samples=6, steps=15)
-    assert row == {"scale": 1e5, "rho": None, "coverage_68": None}
+    assert 5 < row["rho"] < 1000
 
 
 def test_through_an_instrument_the_mean_fits_the_observation():
