@@ -115,10 +115,13 @@ def train(
 
     On several GPUs: torchrun --nproc-per-node 4 -m specnb.cli train --device cuda
     """
-    from specnb import denoiser_card
+    from specnb import denoiser_card, flow_card
 
     try:
-        card = denoiser_card.train(name, profile, output, seed, device)
+        if name == "labels":
+            card = flow_card.train(profile, output, seed, device)
+        else:
+            card = denoiser_card.train(name, profile, output, seed, device)
     except (ValueError, OSError, RuntimeError) as error:
         _fail(error)
     if card:

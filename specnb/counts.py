@@ -7,9 +7,10 @@ weighs what the true likelihood says of it beside the Gaussian one.
 """
 
 import numpy as np
-from scipy.special import gammaln, softmax
+from scipy.special import gammaln
 
 from specnb import metrics, validate
+from specnb.importance import resample
 from specnb.methods import denoise
 from specnb.posterior import sample_posterior
 from specnb.stars import simulate
@@ -87,11 +88,8 @@ def sample_counts(counts, exposure, read_noise=0.0, background=0.0, n_samples=64
         expected = exposure[i, use] * np.clip(x[:, use], 1e-3, None) + background[i, use]
         weight = log_likelihood(counts[i, use], expected, read_noise).sum(1)
         weight += 0.5 * ((x[:, use] - flux[i, use]) ** 2 * ivar[i, use]).sum(1)
-        weight = softmax(weight)
-        share[i] = 1 / (len(weight) * (weight**2).sum())
-        first = np.random.default_rng([seed, i]).random()  # systematic resampling
-        at = np.searchsorted(weight.cumsum(), (first + np.arange(n_samples)) / n_samples)
-        out[i] = x[at.clip(max=len(x) - 1)]
+        at, share[i] = resample(weight, n_samples, np.random.default_rng([seed, i]))
+        out[i] = x[at]
     return out, share
 
 

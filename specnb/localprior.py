@@ -81,11 +81,11 @@ class SubspaceDenoiser(nn.Module):
         torch.Tensor
             Shape (n, 3136).
         """
-        x, _, _ = self._first(u, m, beside)
+        x, *_ = self._first(u, m, beside)
         return self._rest(x, u, m)
 
     def _first(self, u, m, beside):
-        """The components' part of the answer; the linear posterior; J and v of stars' real scatter."""
+        """The components' part of the answer; the linear posterior; what was seen; J and v of stars' real scatter."""
         linear, seen = self.look(u, m)
         mean, directions, variance, shift, wide = self.net(*seen, beside)
         with torch.autocast(u.device.type, enabled=False):
@@ -95,7 +95,7 @@ class SubspaceDenoiser(nn.Module):
                 known = linear.learn(*beside[:2], mean[:, : self.rank])
                 sd = (sd**-2 + beside[1] ** -2 - 1).rsqrt()
             x = x + (linear.update(u - x, directions, variance, known) + sd * shift) @ self.first.mT
-        return x, linear, wide
+        return x, linear, seen, wide
 
     def _rest(self, x, u, m):
         """With what each pixel says of what no component holds."""
@@ -103,15 +103,15 @@ class SubspaceDenoiser(nn.Module):
 
     def draw(self, u, m, rng, beside=()):
         """A draw of the local posterior, whose mean :meth:`forward` gives; arguments and result as there."""
-        x, linear, wide = self._first(u, m, beside)
+        x, linear, _, wide = self._first(u, m, beside)
         x = x + linear.deviate(*wide, rng) @ self.first.mT
         own = (self.diagonal * m**2 / (self.diagonal + m**2)).sqrt()
         return self._rest(x, u, m) + own * torch.randn(u.shape, generator=rng, device=u.device)
 
     def components(self, u, m):
         """The first components of p(x | u): mean (n, rank), covariance, and what the network saw (:meth:`look`)."""
-        x, linear, wide = self._first(u, m, ())
-        return ((x - self.mean) @ self.first) / self.first.square().sum(0), linear.left(*wide), self.look(u, m)[1]
+        x, linear, seen, wide = self._first(u, m, ())
+        return ((x - self.mean) @ self.first) / self.first.square().sum(0), linear.left(*wide), seen
 
     def local(self, u, m):
         """p(x | u) as the network sees it, a Gaussian of covariance basis · covariance · basisᵀ + diag own.
@@ -126,13 +126,13 @@ class SubspaceDenoiser(nn.Module):
         mean, covariance, basis, own : torch.Tensor
             Shapes (n, 3136), (n, rank, rank), (3136, rank), (1, 3136); the covariance is float64.
         """
-        x, linear, wide = self._first(u, m, ())
+        x, linear, _, wide = self._first(u, m, ())
         free = m**2 / (self.diagonal + m**2)  # what u leaves of a pixel
         return self._rest(x, u, m), linear.left(*wide), free.mT * self.first, self.diagonal * free
 
     def surprise(self, x, u, m):
         """-ln p(z | u), but for a constant, of the components z of clean spectra x (n, 3136); (n,), float64."""
-        mean, linear, (directions, variance) = self._first(u, m, ())
+        mean, linear, _, (directions, variance) = self._first(u, m, ())
         error = (((x - mean) @ self.first) / self.first.square().sum(0)).double()
         directions, variance = directions.double(), variance.double()
         a, scaled = linear.information(), directions / variance[..., None]

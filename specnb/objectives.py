@@ -7,10 +7,12 @@ Each is a function (denoiser, batch) → error, noise coordinate, of shape (n,) 
 - ``diffused``: mean square error of D(u, m | y), u a state of x's diffusion that knows nothing of y's noise.
 - ``spread``: -ln p(z | y) of the local posterior a component, for the part of a network that draws need. There is no
   level: it is in units of its own.
+- ``labels``: -ln q(θ | y) of a flow over labels (:mod:`specnb.flows`); no level, either.
 """
 
 import torch
 
+from specnb import prior
 from specnb.noisemaps import MASKED, coordinate
 
 
@@ -49,4 +51,10 @@ def spread(denoiser, batch):
     return (denoiser.surprise(batch.x, u, m) / denoiser.rank).clamp(max=20).float(), None
 
 
-OBJECTIVES = {"mse": mse, "wmae": wmae, "diffused": diffused, "spread": spread}
+def labels(flow, batch):
+    """-ln q of the true labels in normal coordinates; a star cannot count for more than 30."""
+    z = prior.to_normal(batch.labels.double()).float()
+    return -flow.log_prob(z, *_observed(flow.eyes, batch)).clamp(min=-30), None
+
+
+OBJECTIVES = {"mse": mse, "wmae": wmae, "diffused": diffused, "spread": spread, "labels": labels}

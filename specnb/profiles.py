@@ -13,7 +13,7 @@ class Profile:
     Attributes
     ----------
     net : dict
-        Arguments of ``denoisers.fresh``.
+        Arguments of ``denoisers.fresh``, or of ``flows.LabelNet``.
     steps, batch_size : int
     rate : float
         Peak learning rate.
@@ -75,6 +75,12 @@ MODELS = {
         "cpu": Profile(_CPU | dict(kind="supervised"), 4000, 128, rate=1e-3, objective="diffused"),
         "full": Profile(_FULL | dict(kind="supervised"), 20000, 1024, rate=5e-4, objective="diffused"),
     },
+    "labels": {
+        "smoke": Profile(dict(width=32, blocks=1, transforms=1), 20, 16, objective="labels"),
+        "quick": Profile({}, 200, 128, rate=1e-3, flat=0.1, objective="labels"),
+        "cpu": Profile({}, 5000, 128, rate=1e-3, flat=0.1, objective="labels"),
+        "full": Profile(dict(width=2048, blocks=6, transforms=5), 20000, 1024, 5e-4, flat=0.1, objective="labels"),
+    },
     "dncnn": {
         "smoke": Profile(dict(depth=3, width=8, **_PLAIN), steps=20, batch_size=4),
         "cpu": Profile(dict(depth=10, width=32, **_PLAIN), steps=2000, batch_size=32),
@@ -84,7 +90,8 @@ MODELS = {
 """How each model is trained, by profile. ``bounded`` starts from the linear optimum, ``unet`` from the best answer that
 looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.nets.DnCNN1D`; ``eps`` is the plan's unconditional
 network, which answers the noise; ``wmae`` goes on from ``bounded`` with the plan's loss; ``spread`` teaches ``bounded``
-how far stars scatter about its answer and changes nothing else; ``supervised`` is p(x|y)."""
+how far stars scatter about its answer and changes nothing else; ``supervised`` is p(x|y); ``labels`` is the flow p(θ|y)
+of :mod:`specnb.flows`."""
 
 
 def moments(net, n=None):

@@ -77,12 +77,12 @@ def _fabric(device):
     return fabric
 
 
-def fit(denoiser, profile, seed=0, device="cpu", folder=None):
+def fit(denoiser, profile, seed=0, device="cpu", folder=None, judge=yardstick.rho):
     """Train a denoiser.
 
     Parameters
     ----------
-    denoiser : Denoiser or localprior.SubspaceDenoiser
+    denoiser : Denoiser, localprior.SubspaceDenoiser or flows.LabelFlow
         Modified in place; not what to use afterwards.
     profile : specnb.profiles.Profile
         Steps, batch size, peak learning rate, share of stars with flat noise, objective.
@@ -92,12 +92,14 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None):
         ``cpu`` or ``cuda``.
     folder : path, optional
         Where checkpoints go, forty in a run, and where an interrupted run of the same profile and seed goes on.
+    judge : callable
+        Takes the averaged model and returns numbers on validation stars for the log.
 
     Returns
     -------
     denoiser, list of dict
-        The averaged model in evaluation mode, and the log: step, loss, rate, seconds, and ρ by S/N on validation stars
-        (:mod:`specnb.yardstick`).
+        The averaged model in evaluation mode, and the log: step, loss, rate, seconds, and what ``judge`` says, by
+        default ρ by S/N (:mod:`specnb.yardstick`).
 
     Raises
     ------
@@ -141,7 +143,7 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None):
             for a, b in zip(averaged.buffers(), denoiser.buffers(), strict=True):
                 a.copy_(b)  # DnCNN's running statistics
             row = {"step": step, "loss": total / (step % every or every), "rate": rate(step - 1, profile)}
-            row |= {"seconds": round(time.monotonic() - start, 1)} | yardstick.rho(averaged)
+            row |= {"seconds": round(time.monotonic() - start, 1)} | judge(averaged)
             rows, total = [*rows, row], 0.0
             bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k not in ("step", "rate", "seconds")})
             if folder is not None and fabric.is_global_zero:

@@ -83,8 +83,9 @@ def test_imports_run_one_way():
         "grid", "validate", "gridfiles", "operators", "emulator", "prior", "noise", "stars", "results",
         "continuum", "fit", "bounds", "mixture", "exact", "calibration", "metrics", "lines", "realism", "nets",
         "subspace", "noisemaps", "localprior", "denoisers", "samplers", "instruments", "guidance", "splitgibbs",
-        "posterior", "baselines", "methods", "counts", "anomaly", "hallucination", "limit", "yardstick", "profiles",
-        "checkpoint", "objectives", "train", "emulator_card", "denoiser_card", "ablation", "comparison",
+        "posterior", "baselines", "methods", "importance", "counts", "flows", "inference", "anomaly", "hallucination",
+        "limit", "yardstick", "profiles", "checkpoint", "objectives", "train", "emulator_card", "denoiser_card",
+        "flow_card", "ablation", "comparison",
         "surveys", "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "run", "cli",
     ]  # fmt: skip
     assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}
