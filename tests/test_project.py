@@ -81,8 +81,8 @@ def test_imports_run_one_way():
     """A module imports only from those before it; `specnb run` and the commands come last."""
     order = [
         "grid", "validate", "gridfiles", "operators", "emulator", "prior", "noise", "stars", "results",
-        "continuum", "fit", "bounds", "mixture", "exact", "calibration", "metrics", "lines", "realism", "nets",
-        "subspace", "noisemaps", "localprior", "denoisers", "samplers", "instruments", "guidance", "splitgibbs",
+        "continuum", "fit", "bounds", "mixture", "exact", "calibration", "metrics", "lines", "indices", "realism",
+        "nets", "subspace", "noisemaps", "localprior", "denoisers", "samplers", "instruments", "guidance", "splitgibbs",
         "posterior", "baselines", "methods", "importance", "counts", "flows", "inference", "anomaly", "hallucination",
         "limit", "yardstick", "profiles", "checkpoint", "objectives", "train", "emulator_card", "denoiser_card",
         "flow_card", "ablation", "comparison",
