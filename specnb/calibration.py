@@ -36,3 +36,36 @@ def uniformity(rank, keep=63, bins=16):
         raise ValueError(f"bins is {bins}; it must divide keep + 1 = {keep + 1}, or equal bins are not equally likely")
     counts = np.bincount(np.asarray(rank) * bins // (keep + 1), minlength=bins)
     return float(chisquare(counts).pvalue)
+
+
+def nearer(draws, truth, reference):
+    """Share of draws that are nearer to a reference than the truth is (TARP; Lemos et al. 2023, arXiv:2302.03026).
+
+    Uniform on 0…1 if the draws are calibrated, whatever the reference is that depends on the observation alone. One
+    drawn without regard to the observation has no power in many dimensions.
+
+    Parameters
+    ----------
+    draws, truth, reference : numpy.ndarray
+        Shapes (n, m, d), (n, d), (n, d), in units in which a distance means something.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n,).
+    """
+    distance = np.linalg.norm(draws - reference[:, None], axis=2)
+    return (distance < np.linalg.norm(truth - reference, axis=1)[:, None]).mean(1)
+
+
+def expected_error(draws, truth, levels=19):
+    """Mean difference of coverage and nominal probability, without sign, over ``levels`` central intervals.
+
+    Parameters
+    ----------
+    draws, truth : numpy.ndarray
+        Shapes (n, m) and (n,).
+    """
+    order = (draws < truth[:, None]).mean(1)
+    nominal = np.arange(1, levels + 1) / (levels + 1)
+    return float(np.mean([abs((np.abs(order - 0.5) <= p / 2).mean() - p) for p in nominal]))
