@@ -41,7 +41,7 @@ def summaries(flux):
     return values.reshape(*flux.shape[:-1], -1)
 
 
-def _against(draws, exact, seed):
+def against(draws, exact, seed):
     """Accuracy of a classifier between two sets of draws, (n, k, 11) each, star by star in units of ``exact``."""
     mean, scale = exact.mean(1, keepdims=True), exact.std(1, keepdims=True)
     a, b = (((v - mean) / scale).clip(-6, 6).reshape(-1, v.shape[-1]) for v in (draws, exact))
@@ -99,7 +99,7 @@ def scores(draws, limit, seed=0):
         "coverage_95": list(metrics.pixel_coverage(draws, truth, good, 0.95, seed)),
         "widths_68": list(metrics.bootstrap(np.mean, hit, seed=seed)),
         "spread": list(metrics.bootstrap(lambda a, b: np.sqrt(a.mean() / b.mean()), *variance, seed=seed)),
-        "two_sample": _against(found, summaries(limit.draws), seed),
+        "two_sample": against(found, summaries(limit.draws), seed),
         "bias": {name: list(metrics.bias(estimate, true, seed)) for name, estimate, true in labels},
     }
 

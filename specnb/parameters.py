@@ -1,0 +1,133 @@
+"""Labels by every road, on the same test stars: point estimates beside the bounds, posteriors beside the exact one.
+
+MVP-2.0's road, an estimator applied to posterior draws of the clean spectrum, gives draws of p(θ | y) only as far as θ
+is a function of x that the estimator knows: it learns on clean spectra, and :func:`measure` shows what that costs.
+"""
+
+import numpy as np
+
+from specnb import bounds, calibration, estimators, fit, metrics, validate
+from specnb.comparison import against
+from specnb.exact import oracle
+from specnb.inference import infer
+from specnb.methods import denoise
+from specnb.posterior import sample_posterior
+from specnb.prior import LABELS
+from specnb.stars import simulate
+
+REGIONS = {
+    "all": lambda truth: np.ones(len(truth), dtype=bool),
+    "giants": lambda truth: truth[:, 1] < 3.5,
+    "dwarfs": lambda truth: truth[:, 1] >= 3.5,
+    "metal-poor": lambda truth: truth[:, 2] < -1,
+    "metal-rich": lambda truth: truth[:, 2] >= -1,
+}
+"""Parts of the prior, by true labels (n, 6)."""
+
+SCALE = np.array([500.0, 1.0, 0.5, 0.2, 30.0, 15.0])
+"""K, dex, dex, dex, km/s, km/s: units of distances between labels."""
+
+
+def columns(table):
+    """The six labels of a table, stacked last: (n, 6) or (n, m, 6), float64."""
+    return np.stack([np.asarray(table[name], "f8") for name in LABELS], -1)
+
+
+def fitted(flux, ivar):
+    """Labels by the fit through the emulator, (n, 6)."""
+    flux, ivar, _ = validate.spectra(flux, ivar)
+    return fit.labels(flux, ivar).numpy()
+
+
+def by_draws(draws, kind="mlp"):
+    """Draws of labels from draws of clean spectra (n, m, 3136): an estimator on each, (n, m, 6)."""
+    flat = draws.reshape(-1, draws.shape[-1])
+    return estimators.estimate(kind, "clean", flat).reshape(*draws.shape[:2], -1)
+
+
+def points(stars, exact, amortised):
+    """Point estimates by name, (n, 6) each; the last two are means of posteriors (n, m, 6)."""
+    clean = denoise(stars.observed, stars.ivar)
+    out = {
+        f"{kind}, {which}": estimators.estimate(kind, which, flux, stars.ivar)
+        for kind in estimators.KINDS
+        for which, flux in (("noisy", stars.observed), ("denoised", clean))
+    }
+    out["fit, noisy"] = fitted(stars.observed, stars.ivar)
+    out["fit, denoised"] = fitted(clean, stars.ivar)
+    return out | {"flow": amortised.mean(1), "exact": exact.mean(1)}
+
+
+def errors(estimate, truth, seed=0):
+    """Bias and scatter of every label with intervals; name → {"bias": …, "scatter": …}."""
+    return {
+        name: {
+            "bias": list(metrics.bias(estimate[:, i], truth[:, i], seed)),
+            "scatter": list(metrics.scatter(estimate[:, i], truth[:, i], seed)),
+        }
+        for i, name in enumerate(LABELS)
+    }
+
+
+def judge(draws, truth, exact=None, seed=0):
+    """How calibrated draws of labels (n, m, 6) are, and how far from the exact ones.
+
+    Returns
+    -------
+    dict
+        ``coverage``: region → label → {"68": …, "95": …} of regions with 10 stars or more; ``expected_error`` and
+        ``ranks`` by label; ``nearer``: TARP's share of every star, with references about the mean of draws; and
+        ``two_sample`` accuracy against ``exact`` (n, m, 6) if given.
+    """
+    cover = {}
+    for region, inside in REGIONS.items():
+        some = inside(truth)
+        if some.sum() >= 10:
+            cover[region] = {
+                name: {str(q): list(metrics.coverage(draws[some, :, i], truth[some, i], q / 100)) for q in (68, 95)}
+                for i, name in enumerate(LABELS)
+            }
+    rng, spread = np.random.default_rng(seed), draws.std(1) + 1e-3 * SCALE
+    reference = draws.mean(1) + spread * rng.standard_normal(truth.shape)
+    unit = spread[:, None]
+    out = {
+        "coverage": cover,
+        "expected_error": {
+            name: calibration.expected_error(draws[..., i], truth[:, i]) for i, name in enumerate(LABELS)
+        },
+        "ranks": {name: calibration.ranks(draws[..., i], truth[:, i]).tolist() for i, name in enumerate(LABELS)},
+        "nearer": calibration.nearer(draws / unit, truth / unit[:, 0], reference / unit[:, 0]).tolist(),
+    }
+    if exact is not None:
+        out["two_sample"] = against(draws, exact[:, : draws.shape[1]], seed)
+    return out
+
+
+def measure(snr, n, n_samples=64, seed=1):
+    """Everything on ``n`` test stars of one S/N.
+
+    Returns
+    -------
+    dict
+        ``points``: estimator → region → :func:`errors`; ``bounds``: label → median Cramér-Rao bound; ``posteriors``:
+        for "exact", "flow", "flow, refined" and "draws of spectra" what :func:`judge` says; ``share``: effective share
+        of the refined draws (median, 5 %).
+    """
+    stars = simulate(n, seed, snr=snr)
+    truth = columns(stars.labels)
+    exact = columns(oracle(stars.observed, stars.ivar, n_samples=2 * n_samples, seed=seed).labels)
+    first, second = exact[:, ::2], exact[:, 1::2]
+    flow = columns(infer(stars.observed, stars.ivar, n_samples, seed))
+    refined = infer(stars.observed, stars.ivar, n_samples, seed, refine=True)
+    spectra = by_draws(sample_posterior(stars.observed, stars.ivar, n_samples, seed))
+    posteriors = {"exact": second, "flow": flow, "flow, refined": columns(refined), "draws of spectra": spectra}
+    inside = {region: which(truth) for region, which in REGIONS.items()}
+    return {
+        "points": {
+            name: {region: errors(x[some], truth[some], seed) for region, some in inside.items() if some.sum() >= 10}
+            for name, x in points(stars, exact, flow).items()
+        },
+        "bounds": dict(zip(LABELS, np.median(bounds.cramer_rao(stars.labels, stars.ivar), 0).tolist(), strict=False)),
+        "posteriors": {name: judge(draws, truth, first, seed) for name, draws in posteriors.items()},
+        "share": [float(v) for v in np.quantile(refined["share"], [0.5, 0.05])],
+    }
