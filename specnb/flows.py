@@ -18,7 +18,7 @@ from torch import nn
 
 from specnb import denoisers, results
 
-LABELS = 6
+N_LABELS = 6
 
 
 class LabelNet(nn.Module):
@@ -41,20 +41,20 @@ class LabelNet(nn.Module):
             nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
             for _ in range(blocks)
         )
-        self.last = nn.Linear(width, LABELS + LABELS * (LABELS + 1) // 2)
+        self.last = nn.Linear(width, N_LABELS + N_LABELS * (N_LABELS + 1) // 2)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
         self.context = nn.Linear(width, 64)
-        self.flow = zuko.flows.NSF(LABELS, 64, bins=bins, transforms=transforms, hidden_features=(128, 128))
+        self.flow = zuko.flows.NSF(N_LABELS, 64, bins=bins, transforms=transforms, hidden_features=(128, 128))
 
     def forward(self, seen):
         """μ (n, 6), L (n, 6, 6) and the flow's distribution, of features (n, 4 rank + 1)."""
         h = self.first(seen)
         for block in self.blocks:
             h = h + block(h)
-        mean, rest = self.last(h).split([LABELS, LABELS * (LABELS + 1) // 2], 1)
-        root = rest.new_zeros(len(rest), LABELS, LABELS)
-        i, j = torch.tril_indices(LABELS, LABELS, device=rest.device)
+        mean, rest = self.last(h).split([N_LABELS, N_LABELS * (N_LABELS + 1) // 2], 1)
+        root = rest.new_zeros(len(rest), N_LABELS, N_LABELS)
+        i, j = torch.tril_indices(N_LABELS, N_LABELS, device=rest.device)
         root[:, i, j] = rest
         root = root.tril(-1) + torch.diag_embed(root.diagonal(dim1=1, dim2=2).exp())
         return mean, root, self.flow(self.context(h))

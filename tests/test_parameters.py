@@ -14,9 +14,9 @@ CENTRE = np.array([5600.0, 3.5, -1.0, 0.2, 0.0, 20.0])
 def world():
     """Truths, exact draws and others, in a world where θ | y is N(y, SCALE²)."""
     rng = np.random.default_rng(0)
-    y = CENTRE + 2 * parameters.SCALE * rng.standard_normal((90, 6))
+    y = CENTRE + 2 * parameters.SCALE * rng.standard_normal((60, 6))
     truth = y + parameters.SCALE * rng.standard_normal(y.shape)
-    one, other = (y[:, None] + parameters.SCALE * rng.standard_normal((90, 64, 6)) for _ in range(2))
+    one, other = (y[:, None] + parameters.SCALE * rng.standard_normal((60, 64, 6)) for _ in range(2))
     return y, truth, one, other
 
 
