@@ -58,12 +58,12 @@ class World:
         """F(z), (n, 6) float64 → (n, 3136) float32."""
         return self.emulated(prior.from_normal(z).float())
 
-    def derivative(self, z, step=0.02):
-        """F and ∂F/∂z by central differences, shapes (n, 3136) and (n, 6, 3136)."""
+    def derivative(self, z, step=0.005):
+        """F and ∂F/∂z by differences, shapes (n, 3136) and (n, 6, 3136)."""
         offsets = step * torch.eye(6, dtype=z.dtype, device=z.device)
-        around = torch.cat([z[:, None], z[:, None] + offsets, z[:, None] - offsets], 1).clamp(-Z_MAX, Z_MAX)
-        flux = self.spectrum(around.flatten(0, 1)).unflatten(0, (-1, 13))
-        return flux[:, 0], (flux[:, 1:7] - flux[:, 7:]) / (2 * step)
+        around = torch.cat([z[:, None], z[:, None] + offsets], 1)
+        flux = self.spectrum(around.flatten(0, 1)).unflatten(0, (-1, 7))
+        return flux[:, 0], (flux[:, 1:] - flux[:, :1]) / step
 
 
 @lru_cache(maxsize=2)
@@ -130,10 +130,10 @@ def _objective(world, z, flux, ivar, weight):
     return c, root, chi2 + weight * z.square().sum(1)
 
 
-def _normal_equations(world, z, flux, ivar, weight):
-    """Curvature and gradient of half the objective in z, the continuum projected out (Gauss-Newton)."""
+def normal_equations(world, z, flux, ivar, weight):
+    """Curvature and descent of half the objective in z, the continuum projected out (Gauss-Newton), and χ²."""
     spectrum, slope = world.derivative(z)
-    c, root, _ = world.continuum.best(spectrum, flux, ivar)
+    c, root, chi2 = world.continuum.best(spectrum, flux, ivar)
     shape = world.continuum(c)
     rows = slope * (shape * ivar.sqrt())[:, None]
     columns = (spectrum * ivar.sqrt())[:, None] * world.continuum.basis
@@ -141,7 +141,7 @@ def _normal_equations(world, z, flux, ivar, weight):
     cross = (rows @ columns.mT).double()
     curvature = (rows @ rows.mT).double() - cross @ torch.cholesky_solve(cross.mT, root)
     gradient = (rows @ residual[..., None])[..., 0].double() - weight * z
-    return curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device), gradient
+    return curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device), gradient, chi2
 
 
 @torch.no_grad()
@@ -171,7 +171,7 @@ def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
     active = torch.arange(len(z), device=z.device)
     for _ in range(iterations):
         f, w = flux[active], ivar[active]
-        curvature, gradient = _normal_equations(world, z[active], f, w, weight)
+        curvature, gradient, _ = normal_equations(world, z[active], f, w, weight)
         scale = curvature.diagonal(dim1=1, dim2=2) + 1
         damped = curvature + torch.diag_embed(damping[active, None] * scale)
         step = torch.linalg.solve(damped, gradient[..., None])[..., 0].clamp(-1, 1)
@@ -186,7 +186,7 @@ def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
         active = active[moving]
         if not len(active):
             break
-    curvature, _ = _normal_equations(world, z, flux, ivar, weight)
+    curvature, _, _ = normal_equations(world, z, flux, ivar, weight)
     return Optimum(z, value, curvature)
 
 

@@ -7,10 +7,9 @@ from time import monotonic
 import numpy as np
 import torch
 
-from specnb import denoisers, flows, metrics, objectives, results
+from specnb import denoisers, flows, metrics, objectives, prior, results
 from specnb.denoiser_card import chosen
 from specnb.inference import infer
-from specnb.prior import LABELS
 from specnb.stars import draw, generator, simulate
 from specnb.train import fit, write_log
 
@@ -23,7 +22,8 @@ def judge(flow):
     out = {}
     for snr in SNRS:
         batch = draw(N_STARS, generator("validation", SEED, snr), snr=(snr, snr))
-        out[f"nll_{snr}"] = float(objectives.labels(flow, batch)[0].mean())
+        z = prior.to_normal(batch.labels.double()).float()
+        out[f"nll_{snr}"] = -float(flow.log_prob(z, *objectives.observed(flow.eyes, batch)).mean())
     return out
 
 
@@ -33,7 +33,7 @@ def score(flow, snr):
     start = monotonic()
     table = infer(stars.observed, stars.ivar, 199, TEST_SEED, flow=flow)
     out = {"seconds": round((monotonic() - start) / N_TEST, 5)}
-    for name in LABELS:
+    for name in prior.LABELS:
         draws, truth = np.asarray(table[name]), np.asarray(stars.labels[name], "f8")
         out[name] = {str(q): list(metrics.coverage(draws, truth, q / 100)) for q in (68, 95)}
     return out
@@ -71,7 +71,7 @@ def render(numbers):
     """The model card as Markdown."""
     made = numbers["provenance"]
     rows = [
-        f"| {snr} | " + " | ".join(f"{v[name]['68'][0]:.2f}, {v[name]['95'][0]:.2f}" for name in LABELS) + " |"
+        f"| {snr} | " + " | ".join(f"{v[name]['68'][0]:.2f}, {v[name]['95'][0]:.2f}" for name in prior.LABELS) + " |"
         for snr, v in numbers["test"].items()
     ]
     nll = ", ".join(f"{value:.2f} (S/N {key[4:]})" for key, value in numbers["nll"].items())
@@ -83,5 +83,5 @@ def render(numbers):
         f"- {made['date'][:10]}, seed {made['seed']}, {made['device']}, {made['wall_s']} s, commit {made['commit']}",
         f"- mean -ln q on validation stars, in normal coordinates: {nll}",
         f"- coverage of 68 and 95 % intervals on {N_TEST} test stars a row (± 0.04), half precision", "",
-        "| S/N | " + " | ".join(LABELS) + " |", "|" + "---|" * 7, *rows, "",
+        "| S/N | " + " | ".join(prior.LABELS) + " |", "|" + "---|" * 7, *rows, "",
     ])  # fmt: skip

@@ -16,7 +16,7 @@ from specnb import prior
 from specnb.noisemaps import MASKED, coordinate
 
 
-def _observed(denoiser, batch):
+def observed(denoiser, batch):
     """Flux and noise map as a denoiser takes them."""
     m = torch.where(batch.good, batch.level * batch.sigma, MASKED)
     return torch.where(batch.good, batch.y, denoiser.mean), m
@@ -24,21 +24,21 @@ def _observed(denoiser, batch):
 
 def mse(denoiser, batch):
     """Mean square error over good pixels."""
-    u, m = _observed(denoiser, batch)
+    u, m = observed(denoiser, batch)
     square = (denoiser(u, m) - batch.x).square()
     return (square * batch.good).sum(1) / batch.good.sum(1), coordinate(m)
 
 
 def wmae(denoiser, batch):
     """Mean absolute error over good pixels in units of σ at unit level."""
-    u, m = _observed(denoiser, batch)
+    u, m = observed(denoiser, batch)
     absolute = (denoiser(u, m) - batch.x).abs() / batch.sigma
     return (absolute * batch.good).sum(1) / batch.good.sum(1), coordinate(m)
 
 
 def diffused(denoiser, batch):
     """Mean square error given both a state and an observation; the level is that of both together."""
-    y, m = _observed(denoiser, batch)
+    y, m = observed(denoiser, batch)
     _, seen = denoiser.look(y, m)
     flat = batch.again_level.expand_as(y)
     error = (denoiser(batch.again, flat, seen) - batch.x).square().mean(1)
@@ -47,14 +47,15 @@ def diffused(denoiser, batch):
 
 def spread(denoiser, batch):
     """How little the local posterior expected the truth; a star cannot count for more than 20 a component."""
-    u, m = _observed(denoiser, batch)
+    u, m = observed(denoiser, batch)
     return (denoiser.surprise(batch.x, u, m) / denoiser.rank).clamp(max=20).float(), None
 
 
 def labels(flow, batch):
-    """-ln q of the true labels in normal coordinates; a star cannot count for more than 30."""
+    """-ln q of the true labels in normal coordinates, and of the guess; what exceeds 10 counts by its logarithm."""
     z = prior.to_normal(batch.labels.double()).float()
-    return -flow.log_prob(z, *_observed(flow.eyes, batch)).clamp(min=-30), None
+    parts = flow.surprise(z, *observed(flow.eyes, batch))
+    return sum(part.clamp(max=10) + (part - 10).clamp(min=0).log1p() for part in parts), None
 
 
 OBJECTIVES = {"mse": mse, "wmae": wmae, "diffused": diffused, "spread": spread, "labels": labels}

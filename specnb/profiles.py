@@ -76,10 +76,10 @@ MODELS = {
         "full": Profile(_FULL | dict(kind="supervised"), 20000, 1024, rate=5e-4, objective="diffused"),
     },
     "labels": {
-        "smoke": Profile(dict(width=32, blocks=1, transforms=1), 20, 16, objective="labels"),
+        "smoke": Profile(dict(width=32, blocks=1, hidden=16, transforms=1), 20, 16, objective="labels"),
         "quick": Profile({}, 200, 128, rate=1e-3, flat=0.1, objective="labels"),
-        "cpu": Profile({}, 5000, 128, rate=1e-3, flat=0.1, objective="labels"),
-        "full": Profile(dict(width=2048, blocks=6, transforms=5), 20000, 1024, 5e-4, flat=0.1, objective="labels"),
+        "cpu": Profile({}, 3000, 128, rate=1e-3, flat=0.1, objective="labels"),
+        "full": Profile(dict(width=2048, blocks=6, hidden=128), 20000, 1024, 5e-4, flat=0.1, objective="labels"),
     },
     "dncnn": {
         "smoke": Profile(dict(depth=3, width=8, **_PLAIN), steps=20, batch_size=4),
