@@ -69,3 +69,38 @@ def expected_error(draws, truth, levels=19):
     order = (draws < truth[:, None]).mean(1)
     nominal = np.arange(1, levels + 1) / (levels + 1)
     return float(np.mean([abs((np.abs(order - 0.5) <= p / 2).mean() - p) for p in nominal]))
+
+
+def scale(draws, truth, probability=0.68):
+    """By what the draws' distance from their mean must grow for central intervals of ``probability`` to cover it.
+
+    Parameters
+    ----------
+    draws, truth : numpy.ndarray
+        Shapes (n, m) and (n,).
+    """
+    mean = draws.mean(1)
+    low, high = np.quantile(draws, [(1 - probability) / 2, (1 + probability) / 2], axis=1)
+    side = np.where(truth > mean, high, low) - mean
+    needed = np.divide(truth - mean, side, out=np.full(len(truth), np.inf), where=side * (truth - mean) > 0)
+    return float(np.quantile(needed, probability, method="higher"))
+
+
+def widen(draws, factor):
+    """Draws (n, m) with their distance from the mean multiplied by ``factor``."""
+    mean = draws.mean(1, keepdims=True)
+    return mean + factor * (draws - mean)
+
+
+def recalibrate(draws, pit):
+    """Draws (n, m) moved to the quantiles that the truth had elsewhere (Kuleshov et al. 2018, arXiv:1807.00263).
+
+    Parameters
+    ----------
+    draws : numpy.ndarray
+        Shape (n, m).
+    pit : numpy.ndarray
+        Share of draws below the truth, of other stars.
+    """
+    level = np.quantile(pit, (np.arange(draws.shape[1]) + 0.5) / draws.shape[1])
+    return np.quantile(draws, level, axis=1).T

@@ -58,10 +58,10 @@ def seen(which, flux, ivar):
     return torch.cat([components(flux), coordinate(noise_map(ivar))[:, None]], 1).numpy()
 
 
-@lru_cache(maxsize=1)
-def _training():
+@lru_cache(maxsize=2)
+def _training(n):
     """Features by kind of input, and targets (n, 6), of stars of the training split with S/N from 5 to 100."""
-    batch = draw(N_TRAINING, generator("train", 0, 2**31 + 2**21))
+    batch = draw(n, generator("train", 0, 2**31 + 2**21))
     flux = torch.where(batch.good, batch.y, 1.0)
     denoised = denoisers.run(denoisers.load("bounded"), flux, batch.ivar)
     spectra = {"noisy": flux, "denoised": denoised, "clean": batch.x}
@@ -70,8 +70,8 @@ def _training():
 
 
 @lru_cache(maxsize=6)
-def fitted(kind, which):
-    """A scikit-learn regression of the labels' normal coordinates on spectra of a kind.
+def fitted(kind, which, n=N_TRAINING):
+    """A scikit-learn regression of the labels' normal coordinates on ``n`` spectra of a kind.
 
     Raises
     ------
@@ -86,13 +86,13 @@ def fitted(kind, which):
             hidden_layer_sizes=(256, 256), early_stopping=True, n_iter_no_change=15, max_iter=200, random_state=0
         ),
     }[kind]
-    features, target = _training()
+    features, target = _training(n)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return make_pipeline(StandardScaler(), regression).fit(features[which], target)
 
 
-def estimate(kind, which, flux, ivar=None):
+def estimate(kind, which, flux, ivar=None, n_training=N_TRAINING):
     """Labels of spectra: teff, logg, m_h, alpha_m, rv, vsini.
 
     Parameters
@@ -103,11 +103,13 @@ def estimate(kind, which, flux, ivar=None):
         What ``flux`` holds: ``"noisy"``, ``"denoised"`` (by ``bounded``) or ``"clean"`` spectra.
     flux, ivar : array or torch.Tensor
         Shape (n, 3136); clean spectra need no ``ivar``.
+    n_training : int
+        Stars that the regression learns on, the first time.
 
     Returns
     -------
     numpy.ndarray
         Shape (n, 6).
     """
-    z = fitted(kind, which).predict(seen(which, flux, ivar))
+    z = fitted(kind, which, n_training).predict(seen(which, flux, ivar))
     return prior.from_normal(torch.from_numpy(z.clip(-5, 5))).numpy()

@@ -1,12 +1,14 @@
 """Labels by every road, on the same test stars: point estimates beside the bounds, posteriors beside the exact one.
 
 MVP-2.0's road, an estimator applied to posterior draws of the clean spectrum, gives draws of p(θ | y) only as far as θ
-is a function of x that the estimator knows: it learns on clean spectra, and :func:`measure` shows what that costs.
+is a function of x that the estimator knows: a regression learns on clean spectra, a fit through the emulator knows,
+and :func:`measure` shows what either costs.
 """
 
 import numpy as np
+import torch
 
-from specnb import bounds, calibration, estimators, fit, metrics, validate
+from specnb import bounds, calibration, estimators, fit, metrics, prior, validate
 from specnb.comparison import against
 from specnb.exact import oracle
 from specnb.inference import infer
@@ -24,6 +26,9 @@ REGIONS = {
 }
 """Parts of the prior, by true labels (n, 6)."""
 
+DRAW_ERROR = 1e-3
+"""Error that a draw of a clean spectrum is fitted with; without one the fit would follow what is no star."""
+
 SCALE = np.array([500.0, 1.0, 0.5, 0.2, 30.0, 15.0])
 """K, dex, dex, dex, km/s, km/s: units of distances between labels."""
 
@@ -39,17 +44,22 @@ def fitted(flux, ivar):
     return fit.labels(flux, ivar).numpy()
 
 
-def by_draws(draws, kind="mlp"):
-    """Draws of labels from draws of clean spectra (n, m, 3136): an estimator on each, (n, m, 6)."""
-    flat = draws.reshape(-1, draws.shape[-1])
-    return estimators.estimate(kind, "clean", flat).reshape(*draws.shape[:2], -1)
+def by_draws(draws, n_training=estimators.N_TRAINING):
+    """Draws of labels from draws of clean spectra (n, m, 3136): by regression, and by a fit from there, (n, m, 6)."""
+    flat = torch.from_numpy(draws.reshape(-1, draws.shape[-1]))
+    start = torch.from_numpy(estimators.estimate("mlp", "clean", flat, n_training=n_training)).double()
+    ivar, refined = torch.full_like(flat[: fit.ROWS], 1 / DRAW_ERROR**2), []
+    for x, z in zip(flat.split(fit.ROWS), prior.to_normal(start).split(fit.ROWS), strict=True):
+        refined.append(fit.solve(fit.default_world(), x, ivar[: len(x)], z, fit.LIKELIEST, iterations=8).z)
+    fits = prior.from_normal(torch.cat(refined))
+    return [labels.reshape(*draws.shape[:2], -1) for labels in (start.numpy(), fits.numpy())]
 
 
-def points(stars, exact, amortised):
+def points(stars, exact, amortised, n_training=estimators.N_TRAINING):
     """Point estimates by name, (n, 6) each; the last two are means of posteriors (n, m, 6)."""
     clean = denoise(stars.observed, stars.ivar)
     out = {
-        f"{kind}, {which}": estimators.estimate(kind, which, flux, stars.ivar)
+        f"{kind}, {which}": estimators.estimate(kind, which, flux, stars.ivar, n_training)
         for kind in estimators.KINDS
         for which, flux in (("noisy", stars.observed), ("denoised", clean))
     }
@@ -103,15 +113,15 @@ def judge(draws, truth, exact=None, seed=0):
     return out
 
 
-def measure(snr, n, n_samples=64, seed=1):
+def measure(snr, n, n_samples=64, seed=1, n_training=estimators.N_TRAINING):
     """Everything on ``n`` test stars of one S/N.
 
     Returns
     -------
     dict
         ``points``: estimator → region → :func:`errors`; ``bounds``: label → median Cramér-Rao bound; ``posteriors``:
-        for "exact", "flow", "flow, refined" and "draws of spectra" what :func:`judge` says; ``share``: effective share
-        of the refined draws (median, 5 %).
+        for "exact", "flow", "flow, refined", "spectra → regression" and "spectra → fit" what :func:`judge` says;
+        ``share``: effective share of the refined draws (median, 5 %).
     """
     stars = simulate(n, seed, snr=snr)
     truth = columns(stars.labels)
@@ -119,13 +129,14 @@ def measure(snr, n, n_samples=64, seed=1):
     first, second = exact[:, ::2], exact[:, 1::2]
     flow = columns(infer(stars.observed, stars.ivar, n_samples, seed))
     refined = infer(stars.observed, stars.ivar, n_samples, seed, refine=True)
-    spectra = by_draws(sample_posterior(stars.observed, stars.ivar, n_samples, seed))
-    posteriors = {"exact": second, "flow": flow, "flow, refined": columns(refined), "draws of spectra": spectra}
+    regressed, fitted_to = by_draws(sample_posterior(stars.observed, stars.ivar, n_samples, seed), n_training)
+    posteriors = {"exact": second, "flow": flow, "flow, refined": columns(refined)}
+    posteriors |= {"spectra → regression": regressed, "spectra → fit": fitted_to}
     inside = {region: which(truth) for region, which in REGIONS.items()}
     return {
         "points": {
             name: {region: errors(x[some], truth[some], seed) for region, some in inside.items() if some.sum() >= 10}
-            for name, x in points(stars, exact, flow).items()
+            for name, x in points(stars, exact, flow, n_training).items()
         },
         "bounds": dict(zip(LABELS, np.median(bounds.cramer_rao(stars.labels, stars.ivar), 0).tolist(), strict=False)),
         "posteriors": {name: judge(draws, truth, first, seed) for name, draws in posteriors.items()},

@@ -87,3 +87,8 @@ def write(path, numbers, made, seconds):
 def read(path):
     """The dict that :func:`write` wrote."""
     return json.loads(Path(path).read_text())
+
+
+def interval(value, low, high, scale=1.0, digits=2):
+    """How tables show a number with its interval."""
+    return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"

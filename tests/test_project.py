@@ -84,9 +84,9 @@ def test_imports_run_one_way():
         "continuum", "fit", "bounds", "mixture", "exact", "calibration", "metrics", "lines", "indices", "realism",
         "nets", "subspace", "noisemaps", "localprior", "denoisers", "samplers", "instruments", "guidance", "splitgibbs",
         "posterior", "baselines", "methods", "estimators", "importance", "counts", "flows", "inference", "anomaly",
-        "hallucination",
+        "hallucination", "velocity", "spectroscopy",
         "limit", "yardstick", "profiles", "checkpoint", "objectives", "train", "emulator_card", "denoiser_card",
-        "flow_card", "ablation", "comparison", "parameters",
+        "flow_card", "ablation", "comparison", "parameters", "coverage", "verdict",
         "surveys", "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "run", "cli",
     ]  # fmt: skip
     assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}
