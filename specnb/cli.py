@@ -129,6 +129,14 @@ def train(
 
 
 @app.command()
+def verdict(output: Annotated[Path | None, typer.Option("-o", help="file; default: print it")] = None):
+    """Write the verdict on the plan, as Markdown, from the results in the clone."""
+    from specnb import verdict as page
+
+    typer.echo(page.render() if output is None else page.write(output=output))
+
+
+@app.command()
 def yardstick(output: Annotated[Path | None, typer.Option("-o", help="file; default: the one that ships")] = None):
     """Sample the exact posteriors of the validation stars by which training measures ρ."""
     from specnb import yardstick as stars

@@ -17,6 +17,8 @@ import nbformat
 import papermill
 import torch
 
+from specnb import verdict
+
 PROSE = ("_config.yml", "_toc.yml", "book")
 
 
@@ -128,6 +130,7 @@ def build_book(root, stage):
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             shutil.copy2(source, target)
+    verdict.write(root / "results", stage / "book" / "verdict.md")
     entry = "from jupyter_book.cli.main import main; main()"  # this interpreter's, whatever PATH says
     command = [sys.executable, "-c", entry, "build", str(stage), "-n", "-W", "--keep-going", "--quiet"]
     if subprocess.run(command).returncode:

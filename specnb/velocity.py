@@ -3,7 +3,7 @@
 import astropy.units as u
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
+from scipy.signal import resample
 from specutils import Spectrum
 from specutils.analysis import template_correlate
 
@@ -13,6 +13,9 @@ from specnb.grid import PIXEL_VELOCITY, WAVE
 from specnb.prior import RV_MAX
 
 AXIS = WAVE * u.AA
+FINER = 8
+"""Points of the interpolated cross-correlation to a pixel."""
+
 TAPER = 0.05
 """Share of the spectrum that fades out at the ends."""
 
@@ -36,7 +39,7 @@ def correlate(flux, templates, ivar=None):
     Returns
     -------
     numpy.ndarray
-        Shape (n,); the peak is that of a cubic spline, within the prior's ±300 km/s and two pixels.
+        Shape (n,); within the prior's ±300 km/s and two pixels.
 
     Raises
     ------
@@ -45,22 +48,22 @@ def correlate(flux, templates, ivar=None):
     """
     flux, templates = (validate.numbers(*pair).double().cpu().numpy() for pair in zip(
         ("flux", "templates"), (flux, templates), strict=True))  # fmt: skip
-    good = np.ones(flux.shape) if ivar is None else validate.numbers("ivar", ivar).cpu().numpy() > 0
+    good = np.ones(flux.shape, dtype=bool) if ivar is None else validate.numbers("ivar", ivar).cpu().numpy() > 0
     if flux.ndim != 2 or not flux.shape == templates.shape == good.shape or flux.shape[1] != len(WAVE):
         raise ValueError(
             f"flux, templates and ivar have shapes {flux.shape}, {templates.shape}, {good.shape}; "
             f"give (n, {len(WAVE)}) for each"
         )
-    return np.array([_peak((1 - f) * g, 1 - t) for f, t, g in zip(flux, templates, good, strict=True)])
+    lines = (np.where(g, np.mean(f, where=g) - f, 0) for f, g in zip(flux, good, strict=True))
+    return np.array([_peak(a, b.mean() - b) for a, b in zip(lines, templates, strict=True)])
 
 
 def _peak(lines, template):
     pair = (Spectrum(flux=v * u.one, spectral_axis=AXIS) for v in (lines, template))
     height, lag = template_correlate(*pair, resample=False, apodization_window=TAPER, method="FFT")
-    height, lag = height.value, lag.to_value(u.km / u.s)
+    height = resample(height.value, FINER * len(height))  # band-limited: what the spectra are
+    lag = np.interp(np.arange(len(height)) / FINER, np.arange(len(lag)), lag.to_value(u.km / u.s))
     inside = np.flatnonzero(np.abs(lag) < RV_MAX + 2 * PIXEL_VELOCITY)
     at = inside[height[inside].argmax()]
-    near = slice(at - 4, at + 5)
-    spline = CubicSpline(lag[near], height[near])
-    peaks = spline.derivative().roots(extrapolate=False)
-    return peaks[spline(peaks).argmax()] if len(peaks) else lag[at]
+    before, top, after = height[at - 1 : at + 2]
+    return lag[at] + 0.5 * (before - after) / (before - 2 * top + after) * (lag[at + 1] - lag[at])

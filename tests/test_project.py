@@ -86,7 +86,7 @@ def test_imports_run_one_way():
         "posterior", "baselines", "methods", "estimators", "importance", "counts", "flows", "inference", "anomaly",
         "hallucination", "velocity", "spectroscopy",
         "limit", "yardstick", "profiles", "checkpoint", "objectives", "train", "emulator_card", "denoiser_card",
-        "flow_card", "ablation", "comparison", "parameters", "coverage", "verdict",
+        "flow_card", "ablation", "comparison", "parameters", "coverage", "verdict_rows", "verdict",
         "surveys", "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "run", "cli",
     ]  # fmt: skip
     assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}

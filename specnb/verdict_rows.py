@@ -1,0 +1,394 @@
+"""Every experiment, question and hypothesis of the plan: what the plan expected, and how a result answers it.
+
+Each function takes the numbers of one results file and returns an :class:`Answer`; nothing here is typed in that a run
+could contradict.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from specnb.results import interval
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says.
+
+    Attributes
+    ----------
+    ours, limit : str
+        Our number with its interval, and the best that is possible or known.
+    plan, aim : bool
+        Whether the plan's criterion is met (of a hypothesis: whether it is true), and what this project aims at.
+    """
+
+    ours: str
+    limit: str
+    plan: bool
+    aim: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the verdict.
+
+    Attributes
+    ----------
+    name, what, plan : str
+        Identifier, what it is about, the plan's number.
+    source, notebook : str
+        Results file and notebook, without ending.
+    weights : tuple of str
+        Models that the number depends on; the result is stale when they have changed since.
+    read : callable
+        numbers → :class:`Answer`.
+    """
+
+    name: str
+    what: str
+    plan: str
+    source: str
+    notebook: str
+    weights: tuple
+    read: object
+
+
+def _levels(table):
+    """(S/N, numbers) of a dict by S/N, in order."""
+    return [(int(snr), table[snr]) for snr in sorted(table, key=int)]
+
+
+def _by_snr(values, scale=1.0, digits=2):
+    """``S/N 10: 1.00 [0.90, 1.10]; …`` of (S/N, interval) pairs."""
+    return "; ".join(f"S/N {snr}: {interval(*v, scale, digits)}" for snr, v in values)
+
+
+def baseline(numbers):
+    found, other = (numbers["distances"][k]["two_sample"] for k in ("DDIM, 50 steps", "held-out"))
+    return Answer(
+        f"a classifier tells samples from held-out spectra with accuracy {interval(*found)}",
+        f"{interval(*other)} (held-out against held-out)",
+        found[0] < 0.65,
+        found[1] <= max(0.5, other[2]),
+    )
+
+
+def bounded(numbers):
+    rho = [(level["snr"], level["methods"]["bounded"]["rho"]) for level in numbers["levels"]]
+    better = [level["methods"]["bounded"]["improvement"] for level in numbers["levels"]]
+    at_half = next(level for level in numbers["levels"] if level["snr"] == 10)["methods"]["bounded"]["improvement"]
+    return Answer(
+        f"MSE −{interval(*at_half, 100, 1)} % at λ = 0.5; ρ: {_by_snr(rho)}",
+        "ρ = 1",
+        at_half[1] > 0.595 and min(low for _, low, _ in better) > 0,
+        max(v[0] for _, v in rho) <= 1.05,
+    )
+
+
+def wmae(numbers):
+    found = [(level, numbers["improvement"][level]["denoised"]) for level in ("0.05", "0.1", "0.2")]
+    identical = numbers["identical_without_noise"]
+    listed = "; ".join(f"s = {level}: −{interval(*v, 100, 1)} %" for level, v in found)
+    return Answer(
+        f"{listed}; s = 0 {'identical' if identical else 'NOT identical'}",
+        "—",
+        identical and all(v[1] > old for (_, v), old in zip(found, (0.198, 0.339, 0.465), strict=True)),
+        identical and all(v[0] >= 0.9 for _, v in found),
+    )
+
+
+def supervised(numbers):
+    scores = [(snr, v["supervised, one pass"], v["dncnn"], v["pca"]) for snr, v in _levels(numbers["scores"])]
+    ours = "; ".join(
+        f"S/N {snr}: MSE −{interval(*one['improvement'], 100, 2)} %, SSIM {interval(*one['ssim'], digits=4)}"
+        for snr, one, _, _ in scores
+    )
+    others = "; ".join(
+        f"S/N {snr}: DnCNN −{100 * cnn['improvement'][0]:.1f} %, PCA −{100 * pca['improvement'][0]:.1f} %"
+        for snr, _, cnn, pca in scores
+    )
+    won = all(one["improvement"][1] > max(c["improvement"][2], p["improvement"][2]) for _, one, c, p in scores)
+    return Answer(ours, others, won, won)
+
+
+def bias_of_supervised(numbers):
+    found = {snr: v["supervised, one pass"]["m_h"]["bias"] for snr, v in _levels(numbers["parameters"])}
+    noisy = {snr: v["none"]["m_h"]["bias"] for snr, v in _levels(numbers["parameters"])}
+    biased = any(low > 0 or high < 0 for _, low, high in found.values())
+    return Answer(
+        f"[M/H] of a fit, bias after denoising, dex: {_by_snr(found.items(), digits=3)}",
+        f"before: {_by_snr(noisy.items(), digits=3)}",
+        biased,
+    )
+
+
+def _sampling_bias(numbers, name):
+    return [(snr, v[name]["bias"]["m_h"]) for snr, v in _levels(numbers["levels"]) if name in v]
+
+
+def guidance(numbers):
+    dps, other = (_sampling_bias(numbers, name) for name in ("dps", "supervised"))
+    better = all(abs(a[0]) < abs(b[0]) for (_, a), (_, b) in zip(dps, other, strict=True))
+    clear = all(max(abs(v) for v in a[1:]) < abs(b[0]) for (_, a), (_, b) in zip(dps, other, strict=True))
+    return Answer(
+        f"bias of [M/H], dex: DPS {_by_snr(dps, digits=3)}",
+        f"supervised {_by_snr(other, digits=3)}",
+        better and clear,
+    )
+
+
+def posterior(numbers):
+    rows = _levels(numbers["exact"])
+    key = max(rows[0][1], key=lambda name: "8 calls" in name)
+    cover = [(snr, v[key]["coverage_68"]) for snr, v in rows]
+    tells = [(snr, v[key]["two_sample"]) for snr, v in rows]
+    return Answer(
+        f"68 % coverage of pixels by `exact`: {_by_snr(cover)}; two-sample {_by_snr(tells)}",
+        f"other exact draws: {_by_snr([(snr, v['oracle']['coverage_68']) for snr, v in rows])}",
+        all(low < 0.75 and high > 0.6 for _, (_, low, high) in cover),
+        all(v[0] <= 0.55 for snr, v in tells if 10 <= snr <= 50),
+    )
+
+
+def hallucination(numbers):
+    found = numbers["survival_differences"]["dps, mean less supervised"]
+    return Answer(
+        f"share of an unknown feature that DPS keeps, less that of the supervised model: {interval(*found, digits=3)}",
+        "1 would keep all of it",
+        found[1] > 0,
+    )
+
+
+def noise_map(numbers):
+    low_snr = numbers["noise_map"]["all pixels"][0]["ratio"]
+    noisy = numbers["noise_map"]["noisier pixels"][0]["ratio"]
+    return Answer(
+        f"RMSE without the map over RMSE with it, lowest S/N: {interval(*low_snr)}; noisier pixels {interval(*noisy)}",
+        "1: no gain",
+        low_snr[1] > 1,
+    )
+
+
+def _coverage(numbers, name):
+    """(S/N, label, 68 % coverage) of a posterior in parameters.json."""
+    return [
+        (snr, label, v["68"])
+        for snr, m in _levels(numbers["levels"])
+        for label, v in m["posteriors"][name]["coverage"]["all"].items()
+    ]
+
+
+def _mean_coverage(rows):
+    return "; ".join(
+        f"S/N {snr}: {np.mean([v[0] for s, _, v in rows if s == snr]):.2f}" for snr in sorted({s for s, _, _ in rows})
+    )
+
+
+def spectra_to_labels(numbers):
+    by_fit, by_regression = (_coverage(numbers, f"spectra → {way}") for way in ("fit", "regression"))
+    return Answer(
+        f"68 % intervals, mean of labels, fit of each draw: {_mean_coverage(by_fit)}; "
+        f"regression of each draw: {_mean_coverage(by_regression)}",
+        f"exact posterior: {_mean_coverage(_coverage(numbers, 'exact'))}",
+        all(low < 0.75 and high > 0.6 for _, _, (_, low, high) in by_fit),
+        all(low - 0.02 < 0.68 < high + 0.02 for _, _, (_, low, high) in by_fit),
+    )
+
+
+def amortised(numbers):
+    tells = [(snr, m["posteriors"]["flow"]["two_sample"]) for snr, m in _levels(numbers["levels"])]
+    refined = [(snr, m["posteriors"]["flow, refined"]["two_sample"]) for snr, m in _levels(numbers["levels"])]
+    cost = numbers["seconds"]
+    return Answer(
+        f"{1000 * cost['together']:.0f} ms a star in a batch, {1000 * cost['alone']:.0f} ms alone; "
+        f"two-sample {_by_snr(tells)}; refined {_by_snr(refined)}",
+        "0.5",
+        cost["alone"] < 1,
+        cost["together"] < 0.01 and all(v[0] <= 0.55 for snr, v in tells if 10 <= snr <= 50),
+    )
+
+
+def _widths(numbers, name="bounded"):
+    return [
+        (snr, line, v["ew"]["bias"])
+        for snr, table in _levels(numbers["levels"])
+        for line, v in table[name]["lines"].items()
+    ]
+
+
+def line_strengths(numbers):
+    rows = _widths(numbers)
+    snr, line, worst = max(rows, key=lambda row: abs(row[2][0]))
+    ratio = "; ".join(f"S/N {snr}: {row['bounded']:.2f}" for snr, row in _levels(numbers["over_limit"]))
+    return Answer(
+        f"bias of the equivalent width, worst of {len(rows)}: {line} at S/N {snr}, {interval(*worst, digits=1)} %; "
+        f"scatter over that of the exact mean: {ratio}",
+        "scatter ratio 1",
+        all(low < 5 and high > -5 and abs(v) < 5 for _, _, (v, low, high) in rows),
+        all(abs(v) < 1 for _, _, (v, _, _) in rows),
+    )
+
+
+def velocities(numbers):
+    found, exact = (
+        [(snr, table[name]["rv"]["bias"]) for snr, table in _levels(numbers["levels"])] for name in ("bounded", "limit")
+    )
+    return Answer(
+        f"km/s: {_by_snr(found)}",
+        f"exact mean: {_by_snr(exact)}",
+        all(abs(v[0]) < 1 for _, v in found),
+        all(abs(v[0]) < 0.1 for _, v in found),
+    )
+
+
+def calibration(numbers):
+    rows = [(snr, label, v) for snr, table in _levels(numbers["flow"]) for label, v in table.items()]
+    snr, label, worst = max(rows, key=lambda row: abs(row[2]["as drawn"]["68"][0] - 0.68))
+    repaired = max(abs(v["recalibrated"]["68"][0] - 0.68) for _, _, v in rows)
+    tarp = "; ".join(f"S/N {snr}: p = {p:.2f}" for snr, p in _levels(numbers["tarp"]))
+    return Answer(
+        f"68 % intervals of the flow, worst of {len(rows)}: {label} at S/N {snr}, "
+        f"{interval(*worst['as drawn']['68'])}; recalibrated all within {100 * repaired:.1f} points; TARP {tarp}",
+        "0.68",
+        all(0.60 <= v["as drawn"]["68"][0] <= 0.75 for _, _, v in rows),
+        all(v["as drawn"]["68"][1] - 0.02 <= 0.68 <= v["as drawn"]["68"][2] + 0.02 for _, _, v in rows),
+    )
+
+
+def bias_after_denoising(numbers):
+    found = [(snr, m["points"]["fit, denoised"]["all"]["m_h"]["bias"]) for snr, m in _levels(numbers["levels"])]
+    before = [(snr, m["points"]["fit, noisy"]["all"]["m_h"]["bias"]) for snr, m in _levels(numbers["levels"])]
+    return Answer(
+        f"[M/H] of a fit, dex: {_by_snr(found, digits=3)}",
+        f"noisy spectrum: {_by_snr(before, digits=3)}",
+        all(abs(v[0]) < 0.05 for _, v in found),
+    )
+
+
+def main_hypothesis(numbers):
+    """Scatter of [M/H] by every estimator from the denoised over that from the noisy spectrum; and calibration."""
+
+    def ratio(m, kind):
+        at = m["points"]
+        return at[f"{kind}, denoised"]["all"]["m_h"]["scatter"][0] / at[f"{kind}, noisy"]["all"]["m_h"]["scatter"][0]
+
+    gains = {kind: [(snr, ratio(m, kind)) for snr, m in _levels(numbers["levels"])] for kind in ("ridge", "mlp", "fit")}
+    listed = "; ".join(f"{kind} " + ", ".join(f"{v:.2f}" for _, v in rows) for kind, rows in gains.items())
+    snrs = ", ".join(str(snr) for snr, _ in gains["fit"])
+    return Answer(
+        f"scatter of [M/H], denoised over noisy, at S/N {snrs}: {listed}",
+        "fit to the noisy spectrum: 1",
+        all(v < 1 for _, v in gains["mlp"]) and any(v < 0.95 for _, v in gains["fit"]),
+    )
+
+
+def poisson(numbers):
+    at = numbers["counts"]
+    return Answer(
+        "; ".join(f"{k} e⁻: {interval(*v['draws']['bias'])} %" for k, v in at.items()),
+        "variances from the counts: "
+        + "; ".join(f"{k} e⁻: {interval(*v['from the counts']['bias'])} %" for k, v in at.items()),
+        all(abs(v["draws"]["bias"][0]) < abs(v["from the counts"]["bias"][0]) for v in at.values()),
+    )  # fmt: skip
+
+
+def instruments(numbers):
+    at = {view: v["exact"] for view, v in numbers["instruments"].items()}
+    return Answer(
+        "68 % coverage: " + "; ".join(f"{view}: {interval(*v['coverage_68'])}" for view, v in at.items()),
+        "0.68",
+        all(v["coverage_68"][1] < 0.75 and v["coverage_68"][2] > 0.6 for v in at.values()),
+    )
+
+
+def few_steps(numbers):
+    rows = [r for r in numbers["steps"] if r["method"] == "exact" and r["steps"] in (1, 4, 8)]
+    good = [r for r in rows if r["steps"] == 4]
+    return Answer(
+        "`exact`, S/N 10: "
+        + "; ".join(f"{r['steps']} calls: 68 % → {interval(*r['coverage_68'])}, {r['seconds']:.2f} s" for r in rows),
+        "0.68",
+        all(low < 0.68 < high for _, low, high in (r["coverage_68"] for r in good)),
+    )
+
+
+def fitting(limit):
+    """The emulator's fit beside the denoiser, of limit.json."""
+    rows = [(v["snr"], *(v["methods"][name]["rho"] for name in ("fit", "bounded"))) for v in limit["levels"]]
+    snrs, fits, nets = zip(*((str(snr), f"{fit[0]:.2f}", f"{net[0]:.2f}") for snr, fit, net in rows), strict=True)
+    return (
+        "**Fitting the emulator directly.** Whoever knows the simulator can fit its labels: the spectrum of the most "
+        f"likely ones has an error of ρ = {', '.join(fits)} at S/N {', '.join(snrs)}. The denoiser, which has seen the "
+        f"same kind of stars and was told no labels, has {', '.join(nets)}."
+    )
+
+
+def estimating(labels):
+    """Scatter of [M/H] from noisy and denoised spectra, of parameters.json."""
+    ways = ("fit, noisy", "fit, denoised", "mlp, noisy", "mlp, denoised", "exact")
+    rows = [(snr, [m["points"][k]["all"]["m_h"]["scatter"][0] for k in ways]) for snr, m in _levels(labels["levels"])]
+    listed = "; ".join(
+        f"S/N {snr}: fit {a:.3f} noisy, {b:.3f} denoised; perceptron {c:.3f}, {d:.3f}; exact mean {e:.3f}"
+        for snr, (a, b, c, d, e) in rows
+    )
+    return f"**Denoising before an estimate that knows the noise.** Scatter of [M/H] in dex, {listed}."
+
+
+def erasing(dps):
+    """What is left of a line that no star has, of dps.json."""
+    names = ("exact, mean", "dps, mean", "supervised", "fit", "dncnn")
+    listed = "; ".join(
+        f"S/N {snr}: "
+        + ", ".join(f"{k} {np.median(v['survival'][k]['added line']):.2f}" for k in names if k in v["survival"])
+        for snr, v in _levels(dps["features"])
+    )  # fmt: skip
+    return (
+        "**What no star of the prior has.** Whatever believes the prior erases a line that the prior does not hold; "
+        f"median share that survives, {listed}. `specnb.anomalies` reports such lines instead."
+    )
+
+
+WITHOUT = {"limit": fitting, "parameters": estimating, "dps": erasing}
+"""By results file: a paragraph on where diffusion does not help."""
+
+BOUNDED, SUPERVISED, LABELS = ("emulator", "bounded"), ("emulator", "bounded", "supervised"), ("bounded", "labels")
+ROWS = (
+    Row("H0", "diffusion improves parameters and gives calibrated uncertainties", "yes", "parameters", "07_parameters",
+        LABELS, main_hypothesis),
+    Row("H1.1", "a supervised model lowers the MSE but biases parameters", "yes", "supervised", "05_supervised",
+        SUPERVISED, bias_of_supervised),
+    Row("H1.2", "the likelihood of DPS suppresses hallucination", "yes", "dps", "06_dps", SUPERVISED, hallucination),
+    Row("H1.3", "posterior draws give parameters with true error bars", "60–75 % of 68 %", "coverage", "09_coverage",
+        LABELS, calibration),
+    Row("H1.4", "knowing the noise map helps where noise varies", "yes", "ablation", "12_ablation", ("emulator",),
+        noise_map),
+    Row("Q1", "supervised diffusion against DnCNN and PCA", "diffusion better", "supervised", "05_supervised",
+        SUPERVISED, supervised),
+    Row("Q2", "bias of parameters after denoising", "< 0.05 dex", "parameters", "07_parameters", LABELS,
+        bias_after_denoising),
+    Row("Q3", "bias of DPS against the supervised model", "DPS smaller", "dps", "06_dps", SUPERVISED, guidance),
+    Row("Q4", "coverage of label posteriors", "60–75 % of 68 %", "parameters", "07_parameters", LABELS,
+        spectra_to_labels),
+    Row("Q5", "the noise map at low S/N", "better", "ablation", "12_ablation", ("emulator",), noise_map),
+    Row("Q6", "equivalent widths", "< 5 %", "lines", "08_lines", BOUNDED, line_strengths),
+    Row("Q7", "radial velocity", "< 1 km/s", "lines", "08_lines", BOUNDED, velocities),
+    Row("MVP-0.0", "spectra from pure noise", "look like spectra (failed)", "baseline", "03_baseline", BOUNDED,
+        baseline),
+    Row("MVP-0.5", "bounded-noise denoiser", "MSE −59.5 % at λ = 0.5", "limit", "01_limit", BOUNDED, bounded),
+    Row("MVP-0.6", "residual denoiser, weighted loss", "wMAE −19.8, −33.9, −46.5 %", "wmae", "04_wmae",
+        ("emulator", "wmae"), wmae),
+    Row("MVP-1.0", "supervised conditional diffusion", "MSE below DnCNN and PCA", "supervised", "05_supervised",
+        SUPERVISED, supervised),
+    Row("MVP-1.1", "DPS", "bias below MVP-1.0", "dps", "06_dps", SUPERVISED, guidance),
+    Row("MVP-1.1", "a sampler that is exact in the limit", "—", "dps", "06_dps", BOUNDED, posterior),
+    Row("MVP-1.2", "noise map as input", "better at low S/N", "ablation", "12_ablation", ("emulator",), noise_map),
+    Row("MVP-2.0", "draws of spectra → labels", "coverage near nominal", "parameters", "07_parameters", LABELS,
+        spectra_to_labels),
+    Row("MVP-2.1", "amortised posterior of labels", "< 1 s a star", "parameters", "07_parameters", LABELS, amortised),
+    Row("MVP-3.0", "lines", "EW < 5 %", "lines", "08_lines", BOUNDED, line_strengths),
+    Row("MVP-3.1", "calibration", "within 10 points", "coverage", "09_coverage", LABELS, calibration),
+    Row("open", "another instrument or resolution", "—", "dps", "06_dps", BOUNDED, instruments),
+    Row("open", "Poisson noise", "—", "dps", "06_dps", BOUNDED, poisson),
+    Row("open", "fast sampling", "—", "dps", "06_dps", BOUNDED, few_steps),
+)  # fmt: skip
