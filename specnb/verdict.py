@@ -18,7 +18,7 @@ HEAD = """# Results at a glance
 Every experiment (MVP), question (Q) and hypothesis (H) of the plan, answered by the runs of this book. This page is
 written by `specnb verdict` from the files in `results/`; nothing on it is typed. Numbers in brackets are 95 %
 intervals. *Verdict* is the plan's own criterion; *aim missed* means that it is met, and what this project set out for
-is not.
+is not; *open* that the interval does not decide.
 
 | | question | the plan | our result | the limit, or what else there is | verdict | from |
 |---|---|---|---|---|---|---|
@@ -58,7 +58,9 @@ def line(row, folder):
         return f"{start}| *stale: the file lacks what is asked* | | *stale* | {link} |"
     made = numbers["provenance"]
     changed = changed_since(made["commit"], row.weights)
-    verdict = "no" if not answer.plan else "yes" if answer.aim else "yes, aim missed"
+    verdict = "open: too few stars" if answer.plan is None else "yes" if answer.plan else "no"
+    if answer.plan and not answer.aim:
+        verdict = "yes, aim missed"
     if changed:
         verdict += f"; *stale: {', '.join(changed)} changed since*"
     origin = f"{link}, {profile}, {made['date'][:10]}, {made['device'].split(',')[0]}"

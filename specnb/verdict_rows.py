@@ -19,13 +19,15 @@ class Answer:
     ----------
     ours, limit : str
         Our number with its interval, and the best that is possible or known.
-    plan, aim : bool
-        Whether the plan's criterion is met (of a hypothesis: whether it is true), and what this project aims at.
+    plan : bool or None
+        Whether the plan's criterion is met (of a hypothesis: whether it is true); None if the interval leaves it open.
+    aim : bool
+        Whether what this project aims at is met.
     """
 
     ours: str
     limit: str
-    plan: bool
+    plan: bool | None
     aim: bool = True
 
 
@@ -62,6 +64,13 @@ def _levels(table):
 def _by_snr(values, scale=1.0, digits=2):
     """``S/N 10: 1.00 [0.90, 1.10]; …`` of (S/N, interval) pairs."""
     return "; ".join(f"S/N {snr}: {interval(*v, scale, digits)}" for snr, v in values)
+
+
+def within(values, low, high):
+    """Whether all intervals (value, low, high) lie inside of low…high; False if one lies outside, else None."""
+    if any(end < low or start > high for _, start, end in values):
+        return False
+    return True if all(start > low and end < high for _, start, end in values) else None
 
 
 def baseline(numbers):
@@ -225,7 +234,7 @@ def line_strengths(numbers):
         f"bias of the equivalent width, worst of {len(rows)}: {line} at S/N {snr}, {interval(*worst, digits=1)} %; "
         f"scatter over that of the exact mean: {ratio}",
         "scatter ratio 1",
-        all(low < 5 and high > -5 and abs(v) < 5 for _, _, (v, low, high) in rows),
+        within([v for _, _, v in rows], -5, 5),
         all(abs(v) < 1 for _, _, (v, _, _) in rows),
     )
 
@@ -237,7 +246,7 @@ def velocities(numbers):
     return Answer(
         f"km/s: {_by_snr(found)}",
         f"exact mean: {_by_snr(exact)}",
-        all(abs(v[0]) < 1 for _, v in found),
+        within([v for _, v in found], -1, 1),
         all(abs(v[0]) < 0.1 for _, v in found),
     )
 
@@ -262,7 +271,7 @@ def bias_after_denoising(numbers):
     return Answer(
         f"[M/H] of a fit, dex: {_by_snr(found, digits=3)}",
         f"noisy spectrum: {_by_snr(before, digits=3)}",
-        all(abs(v[0]) < 0.05 for _, v in found),
+        within([v for _, v in found], -0.05, 0.05),
     )
 
 

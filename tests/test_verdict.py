@@ -6,7 +6,7 @@ import json
 import pytest
 
 from specnb import results, verdict
-from specnb.verdict_rows import ROWS
+from specnb.verdict_rows import ROWS, within
 
 LIMIT = {
     "provenance": {"commit": "HEAD", "date": "2026-01-02T00:00:00+00:00", "device": "a processor, 1 threads"},
@@ -87,3 +87,9 @@ def test_every_row_reads_the_results_that_ship():
         profile, numbers = verdict.newest(results.ROOT / "results", row.source)
         if profile:
             assert row.read(numbers).ours
+
+
+def test_what_an_interval_does_not_decide_stays_open():
+    assert within([(0, -0.5, 0.5)], -1, 1) is True
+    assert within([(0, -0.5, 0.5), (0.8, 0.2, 1.4)], -1, 1) is None
+    assert within([(0, -0.5, 0.5), (1.8, 1.2, 2.4)], -1, 1) is False
