@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 import yaml
 
+from specnb import commands
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 emulator = typer.Typer(no_args_is_help=True, help="The emulator of LTE spectra.")
 app.add_typer(emulator, name="emulator")
@@ -14,6 +16,8 @@ grid = typer.Typer(
     no_args_is_help=True, help="The grid of LTE spectra behind the emulator (pip install 'specnb[grid]')."
 )
 app.add_typer(grid, name="grid")
+
+app.registered_commands += commands.app.registered_commands
 
 STAGE = Path("build/book")
 Profile = Annotated[str, typer.Option(help="smoke, quick, cpu or full")]

@@ -14,12 +14,12 @@ from sklearn.linear_model import Ridge
 
 from specnb import denoisers, metrics, results, yardstick
 from specnb.exact import oracle
-from specnb.lines import strengths
 from specnb.posterior import STEPS, dps, sample_posterior
 from specnb.prior import LABELS
 from specnb.realism import two_sample
 from specnb.stars import draw, generator, simulate
 from specnb.subspace import LinearPosterior
+from specnb.windows import strengths
 
 N_REGRESSION = 4096
 

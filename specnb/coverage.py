@@ -9,11 +9,11 @@ import numpy as np
 
 from specnb import calibration, metrics
 from specnb.inference import infer
-from specnb.lines import strengths
 from specnb.parameters import columns
 from specnb.posterior import sample_posterior
 from specnb.prior import LABELS
 from specnb.stars import draw, generator, simulate
+from specnb.windows import strengths
 
 
 def validation(n, snr, seed=0):
@@ -36,7 +36,7 @@ def labels(stars, n_samples, seed, refine=False):
 
 
 def widths(stars, n_samples, seed, **settings):
-    """Draws of the equivalent widths of :mod:`specnb.lines` from draws of spectra, and the truth; as :func:`labels`.
+    """Draws of the equivalent widths of :mod:`specnb.windows` from draws of spectra, and the truth; as :func:`labels`.
 
     ``settings`` go to :func:`specnb.sample_posterior`.
     """

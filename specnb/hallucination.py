@@ -14,8 +14,8 @@ from scipy.signal import find_peaks
 
 from specnb.anomaly import RADIUS, SIGMA, anomalies, matched_filter
 from specnb.grid import SPEED_OF_LIGHT, WAVE
-from specnb.lines import WINDOWS
 from specnb.stars import simulate
+from specnb.windows import WINDOWS
 
 HALF_WIDTH = 4
 """Pixels on either side of an injected line over which its equivalent width is taken."""
@@ -47,7 +47,7 @@ def add_lines(flux, depth, rng):
 def fill_line(flux, rv, name="Hα", share=1.0):
     """Fill a line of every spectrum up to its local continuum, as emission would; arguments and result as above.
 
-    ``rv`` (n,) in km/s; the continuum is the straight line between the ends of the window of :mod:`specnb.lines`.
+    ``rv`` (n,) in km/s; the continuum is the straight line between the ends of the window of :mod:`specnb.windows`.
     """
     (low, high), _ = WINDOWS[name]
     velocity = np.asarray(rv)[:, None] / SPEED_OF_LIGHT

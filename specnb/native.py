@@ -26,6 +26,9 @@ TELLURIC = [(6865, 6965), (7160, 7340), (7590, 7720), (8120, 8350)]
 LEAST = 400
 """Good native pixels without which nothing is said."""
 
+SHARPEST = 1e8
+"""Largest inverse variance of a spectrum of unit size; errors below 1e-4 are not believed."""
+
 FINER = 5
 """Points to a native pixel where spectra are smoothed."""
 
@@ -83,7 +86,8 @@ def _arrays(spectrum, medium):
     flux = spectrum.flux.value.astype("f8")
     if spectrum.uncertainty is None:
         raise ValueError("the spectrum has no uncertainty; set spectrum.uncertainty, e.g. StdDevUncertainty")
-    ivar = np.asarray(spectrum.uncertainty.represent_as(InverseVariance).array, "f8")
+    with np.errstate(divide="ignore", invalid="ignore"):  # no uncertainty is no weight
+        ivar = np.asarray(spectrum.uncertainty.represent_as(InverseVariance).array, "f8")
     bad = ~np.isfinite(flux) | ~np.isfinite(ivar) | (ivar <= 0)
     if spectrum.mask is not None:
         bad |= np.asarray(spectrum.mask, dtype=bool)
@@ -152,17 +156,56 @@ def _resampled(wave, flux, ivar):
 
 
 def cosmic_rays(flux, ivar, height=8.0):
-    """True at spikes narrower than any line: ``height`` σ above both sides, of which one is near the level; (3136,)."""
+    """True at spikes that are narrower than any line, ``height`` σ high, and at their neighbours; (3136,)."""
     sigma = np.where(ivar > 0, ivar, 1) ** -0.5
     padded = np.pad(flux, 2, mode="edge")
     base = np.median(np.stack([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]]), axis=0)
     excess = flux - base
-    sides = np.minimum(padded[1:-3], padded[3:-1]) - base
-    return (ivar > 0) & (excess > height * sigma) & (sides < 0.3 * excess)
+    before, after = padded[1:-3], padded[3:-1]
+    peak = (flux >= before) & (flux >= after) & (excess > height * sigma)
+    spike = peak & (np.minimum(before, after) - base < 0.3 * excess)
+    return (ivar > 0) & np.convolve(spike, np.ones(3), "same").astype(bool)
+
+
+def onto_grid(spectrum, medium=None, resolution=None):
+    """Flux and ivar of a spectrum on the native grid in the file's units, and what was done; as :func:`observe`.
+
+    Returns
+    -------
+    flux, ivar : numpy.ndarray
+        Shape (3136,), float64; ``ivar`` is 0 where there is nothing, in bad pixels and in telluric bands.
+    notes : list of str
+    """
+    medium = _said(spectrum, "medium", medium, "'vacuum' or 'air'")
+    resolution = _said(spectrum, "resolution", resolution, "1800, λ/FWHM")
+    if not isinstance(resolution, (int, float)) or not 0 < resolution < np.inf:
+        raise ValueError(f"resolution is {resolution!r}; give λ/FWHM, such as 1800")
+    wave, flux, ivar = _arrays(spectrum, medium)
+    notes = []
+    if resolution < TRAINED[0]:
+        notes.append(f"resolution {resolution:.0f} is below what the models know")
+    pixel = _lattice(wave)
+    if resolution > TRAINED[1]:
+        y, w = _smoothed(wave, flux, ivar, resolution)
+        notes.append(f"smoothed from R = {resolution:.0f} to {RESOLUTION:.0f}: errors of neighbours are correlated")
+    elif pixel is None:
+        y, w = _resampled(wave, flux, ivar)
+        notes.append("resampled: errors of neighbours are correlated")
+    else:
+        inside = (pixel >= 0) & (pixel < N_PIXELS)
+        y, w = np.zeros(N_PIXELS), np.zeros(N_PIXELS)
+        y[pixel[inside]], w[pixel[inside]] = flux[inside], ivar[inside]
+    w[telluric()] = 0
+    if (good := int((w > 0).sum())) < LEAST:
+        raise ValueError(
+            f"only {good} good pixels between {WAVE[0]:.0f} and {WAVE[-1]:.0f} Å, {LEAST} are the least; "
+            "check masks, ivar and the unit of the wavelengths"
+        )
+    return y, w, notes
 
 
 def observe(spectrum, medium=None, resolution=None, inflate=True):
-    """Bring a spectrum onto the native grid.
+    """Bring a spectrum onto the native grid and divide it by its continuum.
 
     Parameters
     ----------
@@ -184,41 +227,15 @@ def observe(spectrum, medium=None, resolution=None, inflate=True):
     ValueError
         What is wrong with the spectrum, and what to do.
     """
-    medium = _said(spectrum, "medium", medium, "'vacuum' or 'air'")
-    resolution = float(_said(spectrum, "resolution", resolution, "1800, λ/FWHM"))
-    if not resolution > 0:
-        raise ValueError(f"resolution is {resolution}; give λ/FWHM, such as 1800")
-    wave, flux, ivar = _arrays(spectrum, medium)
-    if not len(wave):
-        raise ValueError("the spectrum has no pixels")
-    notes = []
-    if resolution < TRAINED[0]:
-        notes.append(f"resolution {resolution:.0f} is below what the models know")
-    pixel = _lattice(wave)
-    if resolution > TRAINED[1]:
-        y, w = _smoothed(wave, flux, ivar, resolution)
-        notes.append(f"smoothed from R = {resolution:.0f} to {RESOLUTION:.0f}: errors of neighbours are correlated")
-    elif pixel is None:
-        y, w = _resampled(wave, flux, ivar)
-        notes.append("resampled: errors of neighbours are correlated")
-    else:
-        inside = (pixel >= 0) & (pixel < N_PIXELS)
-        y, w = np.zeros(N_PIXELS), np.zeros(N_PIXELS)
-        y[pixel[inside]], w[pixel[inside]] = flux[inside], ivar[inside]
-    w[telluric()] = 0
-    good = w > 0
-    if good.sum() < LEAST:
-        raise ValueError(
-            f"only {good.sum()} good pixels between {WAVE[0]:.0f} and {WAVE[-1]:.0f} Å, {LEAST} are the least; "
-            "check masks, ivar and the unit of the wavelengths"
-        )
-    scale = np.median(np.abs(y[good]))
-    if not 1e-30 < scale < 1e30:
+    y, w, notes = onto_grid(spectrum, medium, resolution)
+    scale = np.median(np.abs(y[w > 0]))
+    if not 1e-35 < scale < 1e35:
         raise ValueError(f"flux has a typical size of {scale:.3g}; check its unit")
-    y, w = y / scale, np.minimum(w * scale**2, 1e10)
+    y, w = y / scale, np.minimum(w * scale**2, SHARPEST)
     w[cosmic_rays(y, w)] = 0
     found = normalise(y, w, inflate)
-    return Observation(found.flux, found.ivar, found.continuum * scale, found, dict(spectrum.meta), notes)
+    meta = dict(spectrum.meta) | {"resolution": spectrum.meta.get("resolution") if resolution is None else resolution}
+    return Observation(found.flux, found.ivar, found.continuum * scale, found, meta, notes)
 
 
 def to_native(spectrum, medium=None, resolution=None, inflate=True):

@@ -16,7 +16,7 @@ import torch
 from scipy.interpolate import BSpline
 from scipy.ndimage import median_filter
 
-from specnb import fit, prior, realstars
+from specnb import fit, modelerror, prior
 from specnb.continuum import Continuum
 from specnb.grid import N_PIXELS
 
@@ -110,7 +110,7 @@ def normalise(flux, ivar, inflate=True, resolution=None):
     labels = prior.from_normal(best.z)[0].numpy()
     out, weight = y[0].double().numpy() / shape, w[0].double().numpy() * shape**2
     residual = np.abs(out - spectrum[0].double().numpy())[weight > 0]
-    variance, model = 1 / weight[weight > 0], realstars.model_error(labels[4])[0][weight > 0] ** 2
+    variance, model = 1 / weight[weight > 0], modelerror.model_error(labels[4])[0][weight > 0] ** 2
     inflation = _inflation(residual, variance, model) if inflate else 1.0
     found = np.zeros_like(weight)
     found[weight > 0] = 1 / (inflation**2 * variance + (model if inflate else 0))

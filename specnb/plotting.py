@@ -69,3 +69,33 @@ def histogram_against_normal(ax, samples, label, **style):
     x = np.linspace(-5, 5, 300)
     if "N(0, 1)" not in ax.get_legend_handles_labels()[1]:
         ax.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, lw=0.8, ls="--", label="N(0, 1)")
+
+
+def products(made, title=""):
+    """One's own spectrum and what was made of it (:class:`specnb.own.Products`): whole, and three lines."""
+    o, fig = made.observation, plt.figure(figsize=(13, 5.2))
+    grid = fig.add_gridspec(2, 3)
+    zooms = ["Mg b", "Hα", "Ca II"]
+    axes = [fig.add_subplot(grid[0, :]), *(fig.add_subplot(grid[1, k]) for k in range(3))]
+    shown = np.where(o.ivar > 0, o.flux, np.nan)
+    for ax, name in zip(axes, [None, *zooms], strict=True):
+        inside = slice(None) if name is None else np.abs(WAVE - LINES[name]) < 70
+        low, high = (made.denoised[inside] + k * made.uncertainty[inside] for k in (-2, 2))
+        ax.plot(WAVE[inside], shown[inside], color=OBSERVED, lw=0.6, label="observed")
+        ax.fill_between(WAVE[inside], low, high, color=DENOISED, alpha=0.35, lw=0, label="± 2σ")
+        ax.plot(WAVE[inside], made.denoised[inside], color=DENOISED, lw=1.0, label="denoised")
+        edges = made.denoised[inside].min(), made.denoised[inside].max()
+        ax.set_ylim(edges[0] - 0.15, edges[1] + 0.15)
+        for wave in made.anomalies["wave"] if len(made.anomalies) else ():
+            if name is None or abs(wave - LINES[name]) < 70:
+                ax.axvline(wave, color=REFERENCE, lw=0.7, ls=":")
+        if name:
+            ax.set_title(name, fontsize=9, loc="left")
+            ax.set_xlabel("vacuum wavelength (Å)")
+    middle = {k: np.median(made.labels[k][0]) for k in ("teff", "logg", "m_h", "rv")}
+    labels = "{teff:.0f} K, log g {logg:.2f}, [M/H] {m_h:.2f}, {rv:.0f} km/s".format(**middle)
+    warn = f"\nwarning: {'; '.join(made.warnings)}" if made.warnings else ""
+    axes[0].set_title(f"{title}   S/N {made.snr:.0f}   {labels}{warn}", fontsize=9, loc="left")
+    axes[0].legend(fontsize=8, ncols=3, loc="lower right")
+    fig.supylabel("normalised flux", fontsize=10)
+    return fig

@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from specnb import fit
-from specnb.lines import strengths
+from specnb.windows import strengths
 
 MISFIT_SNR = 100.0
 

@@ -18,8 +18,6 @@ pixels, which a diagonal covariance does not say; and errors of the files' ivar 
 import hashlib
 import io
 import warnings
-from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic
 
@@ -27,14 +25,13 @@ import numpy as np
 import torch
 from astropy.table import Table
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.interpolate import BSpline
-from scipy.ndimage import median_filter
 
-from specnb import fit, gridfiles, metrics, prior, results, surveys
-from specnb.continuum import Continuum
+from specnb import fit, gridfiles, metrics, native, prior, readers, results
 from specnb.emulator import load_emulator, residuals
 from specnb.emulator_card import by_region, rms
 from specnb.grid import N_PIXELS, SPEED_OF_LIGHT, WAVE
+from specnb.modelerror import observed_frame
+from specnb.normalise import level, splines
 from specnb.operators import velocity_shift
 
 KNOT_EVERY = 150
@@ -52,14 +49,6 @@ TYPES = {
 }
 
 
-def splines():
-    """A smooth continuum for spectra whose continuum is not known: cubic B-splines of (nearly) free coefficients."""
-    inner = np.linspace(0, N_PIXELS - 1, round(N_PIXELS / KNOT_EVERY) + 1)
-    knots = np.r_[[inner[0]] * 3, inner, [inner[-1]] * 3]
-    basis = BSpline.design_matrix(np.arange(N_PIXELS), knots, 3).toarray().T
-    return Continuum(torch.tensor(basis, dtype=torch.float32), torch.full((len(basis),), 1e-2))
-
-
 def load(folder):
     """Stars inside the emulator's domain with a median S/N of ``SNR_MIN``: table with flux (about 1) and ivar."""
     table = Table.read(Path(folder) / "labels.csv", format="csv")
@@ -72,10 +61,9 @@ def load(folder):
         raise ValueError(f"folder {str(folder)!r} has no star inside the emulator's domain")
     rows = []
     for name in table["file"]:
-        flux, ivar, _ = surveys.lamost(Path(folder) / name)
-        level = median_filter(np.where(ivar > 0, flux, np.median(flux[ivar > 0])), 301, mode="nearest")
-        level = np.maximum(level, 0.05 * np.median(level))
-        rows.append((flux / level, np.where(surveys.telluric(), 0, ivar * level**2)))
+        flux, ivar, _ = native.onto_grid(readers.read(Path(folder) / name))
+        first = level(flux, ivar)
+        rows.append((flux / first, ivar * first**2))
     table["flux"], table["ivar"] = (np.array(c, "f4") for c in zip(*rows, strict=True))
     snr = [np.median(np.sqrt(w[w > 0])) if (w > 0).mean() > 0.5 else 0.0 for w in table["ivar"]]
     table["snr"] = snr  # after the telluric bands are masked
@@ -103,13 +91,6 @@ def fitted(world, stars, model_error=None):
     residual = torch.where(ivar > 0, flux / shape - spectrum, torch.nan)
     noise = torch.where(ivar > 0, torch.tensor(np.asarray(stars["ivar"])).rsqrt() / shape, torch.nan)
     return prior.from_normal(optimum.z).numpy(), residual.numpy(), noise.numpy()
-
-
-def observed_frame(rest, rv):
-    """Rest-frame curves (n or 1, 3136) as seen at radial velocities ``rv`` (n,) km/s; the ends are held."""
-    pixel, shift = np.arange(N_PIXELS), velocity_shift(torch.tensor(np.asarray(rv, "f8"))).numpy()
-    rest = np.broadcast_to(rest, (len(shift), N_PIXELS))
-    return np.stack([np.interp(pixel - s, pixel, row) for s, row in zip(shift, rest, strict=True)])
 
 
 def at_rest(rows, rv):
@@ -194,7 +175,7 @@ def compare(folder, output, bosz_folder=None):
         BOSZ models in the layout of :func:`specnb.gridfiles.read`.
     """
     start, made = monotonic(), results.provenance("cpu", 0)
-    stars, emulator, continuum = load(folder), load_emulator("cpu"), splines()
+    stars, emulator, continuum = load(folder), load_emulator("cpu"), splines(KNOT_EVERY)
     by_resolution, judge = {}, np.asarray(stars["judge"])
     for resolution in RESOLUTIONS:
         _, residual, _ = fitted(fit.World(emulator, continuum, resolution), stars[~judge])
@@ -231,15 +212,3 @@ def compare(folder, output, bosz_folder=None):
     output = Path(output)
     results.write_bytes(output / "realstars.npz", buffer.getvalue())
     return results.read(results.write(output / "realstars.json", numbers, made, monotonic() - start))
-
-
-@lru_cache(maxsize=1)
-def curves():
-    """The curves that ship: a dict of arrays (3136,), ``model_error`` first; rest frame, normalised flux."""
-    with np.load(files("specnb") / "assets" / "realstars.npz", allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def model_error(rv=0.0):
-    """σ_model in the observed frame at radial velocities ``rv`` (n,) km/s: what to add in quadrature, (n, 3136)."""
-    return observed_frame(curves()["model_error"], np.atleast_1d(rv))

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 from specnb import results
-from specnb.verdict_rows import ROWS, WITHOUT
+from specnb.verdict_rows import ROWS
+from specnb.verdict_without import WITHOUT
 
 PROFILES = ("full", "cpu", "quick")
 """What counts, best first; smoke runs prove nothing."""

@@ -56,7 +56,7 @@ class Row:
     read: object
 
 
-def _levels(table):
+def by_level(table):
     """(S/N, numbers) of a dict by S/N, in order."""
     return [(int(snr), table[snr]) for snr in sorted(table, key=int)]
 
@@ -108,7 +108,7 @@ def wmae(numbers):
 
 
 def supervised(numbers):
-    scores = [(snr, v["supervised, one pass"], v["dncnn"], v["pca"]) for snr, v in _levels(numbers["scores"])]
+    scores = [(snr, v["supervised, one pass"], v["dncnn"], v["pca"]) for snr, v in by_level(numbers["scores"])]
     ours = "; ".join(
         f"S/N {snr}: MSE −{interval(*one['improvement'], 100, 2)} %, SSIM {interval(*one['ssim'], digits=4)}"
         for snr, one, _, _ in scores
@@ -122,8 +122,8 @@ def supervised(numbers):
 
 
 def bias_of_supervised(numbers):
-    found = {snr: v["supervised, one pass"]["m_h"]["bias"] for snr, v in _levels(numbers["parameters"])}
-    noisy = {snr: v["none"]["m_h"]["bias"] for snr, v in _levels(numbers["parameters"])}
+    found = {snr: v["supervised, one pass"]["m_h"]["bias"] for snr, v in by_level(numbers["parameters"])}
+    noisy = {snr: v["none"]["m_h"]["bias"] for snr, v in by_level(numbers["parameters"])}
     biased = any(low > 0 or high < 0 for _, low, high in found.values())
     return Answer(
         f"[M/H] of a fit, bias after denoising, dex: {_by_snr(found.items(), digits=3)}",
@@ -133,7 +133,7 @@ def bias_of_supervised(numbers):
 
 
 def _sampling_bias(numbers, name):
-    return [(snr, v[name]["bias"]["m_h"]) for snr, v in _levels(numbers["levels"]) if name in v]
+    return [(snr, v[name]["bias"]["m_h"]) for snr, v in by_level(numbers["levels"]) if name in v]
 
 
 def guidance(numbers):
@@ -148,7 +148,7 @@ def guidance(numbers):
 
 
 def posterior(numbers):
-    rows = _levels(numbers["exact"])
+    rows = by_level(numbers["exact"])
     key = max(rows[0][1], key=lambda name: "8 calls" in name)
     cover = [(snr, v[key]["coverage_68"]) for snr, v in rows]
     tells = [(snr, v[key]["two_sample"]) for snr, v in rows]
@@ -183,7 +183,7 @@ def _coverage(numbers, name):
     """(S/N, label, 68 % coverage) of a posterior in parameters.json."""
     return [
         (snr, label, v["68"])
-        for snr, m in _levels(numbers["levels"])
+        for snr, m in by_level(numbers["levels"])
         for label, v in m["posteriors"][name]["coverage"]["all"].items()
     ]
 
@@ -206,8 +206,8 @@ def spectra_to_labels(numbers):
 
 
 def amortised(numbers):
-    tells = [(snr, m["posteriors"]["flow"]["two_sample"]) for snr, m in _levels(numbers["levels"])]
-    refined = [(snr, m["posteriors"]["flow, refined"]["two_sample"]) for snr, m in _levels(numbers["levels"])]
+    tells = [(snr, m["posteriors"]["flow"]["two_sample"]) for snr, m in by_level(numbers["levels"])]
+    refined = [(snr, m["posteriors"]["flow, refined"]["two_sample"]) for snr, m in by_level(numbers["levels"])]
     cost = numbers["seconds"]
     return Answer(
         f"{1000 * cost['together']:.0f} ms a star in a batch, {1000 * cost['alone']:.0f} ms alone; "
@@ -221,7 +221,7 @@ def amortised(numbers):
 def _widths(numbers, name="bounded"):
     return [
         (snr, line, v["ew"]["bias"])
-        for snr, table in _levels(numbers["levels"])
+        for snr, table in by_level(numbers["levels"])
         for line, v in table[name]["lines"].items()
     ]
 
@@ -229,7 +229,7 @@ def _widths(numbers, name="bounded"):
 def line_strengths(numbers):
     rows = _widths(numbers)
     snr, line, worst = max(rows, key=lambda row: abs(row[2][0]))
-    ratio = "; ".join(f"S/N {snr}: {row['bounded']:.2f}" for snr, row in _levels(numbers["over_limit"]))
+    ratio = "; ".join(f"S/N {snr}: {row['bounded']:.2f}" for snr, row in by_level(numbers["over_limit"]))
     return Answer(
         f"bias of the equivalent width, worst of {len(rows)}: {line} at S/N {snr}, {interval(*worst, digits=1)} %; "
         f"scatter over that of the exact mean: {ratio}",
@@ -241,7 +241,8 @@ def line_strengths(numbers):
 
 def velocities(numbers):
     found, exact = (
-        [(snr, table[name]["rv"]["bias"]) for snr, table in _levels(numbers["levels"])] for name in ("bounded", "limit")
+        [(snr, table[name]["rv"]["bias"]) for snr, table in by_level(numbers["levels"])]
+        for name in ("bounded", "limit")
     )
     return Answer(
         f"km/s: {_by_snr(found)}",
@@ -252,10 +253,10 @@ def velocities(numbers):
 
 
 def calibration(numbers):
-    rows = [(snr, label, v) for snr, table in _levels(numbers["flow"]) for label, v in table.items()]
+    rows = [(snr, label, v) for snr, table in by_level(numbers["flow"]) for label, v in table.items()]
     snr, label, worst = max(rows, key=lambda row: abs(row[2]["as drawn"]["68"][0] - 0.68))
     repaired = max(abs(v["recalibrated"]["68"][0] - 0.68) for _, _, v in rows)
-    tarp = "; ".join(f"S/N {snr}: p = {p:.2f}" for snr, p in _levels(numbers["tarp"]))
+    tarp = "; ".join(f"S/N {snr}: p = {p:.2f}" for snr, p in by_level(numbers["tarp"]))
     return Answer(
         f"68 % intervals of the flow, worst of {len(rows)}: {label} at S/N {snr}, "
         f"{interval(*worst['as drawn']['68'])}; recalibrated all within {100 * repaired:.1f} points; TARP {tarp}",
@@ -266,8 +267,8 @@ def calibration(numbers):
 
 
 def bias_after_denoising(numbers):
-    found = [(snr, m["points"]["fit, denoised"]["all"]["m_h"]["bias"]) for snr, m in _levels(numbers["levels"])]
-    before = [(snr, m["points"]["fit, noisy"]["all"]["m_h"]["bias"]) for snr, m in _levels(numbers["levels"])]
+    found = [(snr, m["points"]["fit, denoised"]["all"]["m_h"]["bias"]) for snr, m in by_level(numbers["levels"])]
+    before = [(snr, m["points"]["fit, noisy"]["all"]["m_h"]["bias"]) for snr, m in by_level(numbers["levels"])]
     return Answer(
         f"[M/H] of a fit, dex: {_by_snr(found, digits=3)}",
         f"noisy spectrum: {_by_snr(before, digits=3)}",
@@ -282,7 +283,9 @@ def main_hypothesis(numbers):
         at = m["points"]
         return at[f"{kind}, denoised"]["all"]["m_h"]["scatter"][0] / at[f"{kind}, noisy"]["all"]["m_h"]["scatter"][0]
 
-    gains = {kind: [(snr, ratio(m, kind)) for snr, m in _levels(numbers["levels"])] for kind in ("ridge", "mlp", "fit")}
+    gains = {
+        kind: [(snr, ratio(m, kind)) for snr, m in by_level(numbers["levels"])] for kind in ("ridge", "mlp", "fit")
+    }
     listed = "; ".join(f"{kind} " + ", ".join(f"{v:.2f}" for _, v in rows) for kind, rows in gains.items())
     snrs = ", ".join(str(snr) for snr, _ in gains["fit"])
     return Answer(
@@ -321,45 +324,6 @@ def few_steps(numbers):
         all(low < 0.68 < high for _, low, high in (r["coverage_68"] for r in good)),
     )
 
-
-def fitting(limit):
-    """The emulator's fit beside the denoiser, of limit.json."""
-    rows = [(v["snr"], *(v["methods"][name]["rho"] for name in ("fit", "bounded"))) for v in limit["levels"]]
-    snrs, fits, nets = zip(*((str(snr), f"{fit[0]:.2f}", f"{net[0]:.2f}") for snr, fit, net in rows), strict=True)
-    return (
-        "**Fitting the emulator directly.** Whoever knows the simulator can fit its labels: the spectrum of the most "
-        f"likely ones has an error of ρ = {', '.join(fits)} at S/N {', '.join(snrs)}. The denoiser, which has seen the "
-        f"same kind of stars and was told no labels, has {', '.join(nets)}."
-    )
-
-
-def estimating(labels):
-    """Scatter of [M/H] from noisy and denoised spectra, of parameters.json."""
-    ways = ("fit, noisy", "fit, denoised", "mlp, noisy", "mlp, denoised", "exact")
-    rows = [(snr, [m["points"][k]["all"]["m_h"]["scatter"][0] for k in ways]) for snr, m in _levels(labels["levels"])]
-    listed = "; ".join(
-        f"S/N {snr}: fit {a:.3f} noisy, {b:.3f} denoised; perceptron {c:.3f}, {d:.3f}; exact mean {e:.3f}"
-        for snr, (a, b, c, d, e) in rows
-    )
-    return f"**Denoising before an estimate that knows the noise.** Scatter of [M/H] in dex, {listed}."
-
-
-def erasing(dps):
-    """What is left of a line that no star has, of dps.json."""
-    names = ("exact, mean", "dps, mean", "supervised", "fit", "dncnn")
-    listed = "; ".join(
-        f"S/N {snr}: "
-        + ", ".join(f"{k} {np.median(v['survival'][k]['added line']):.2f}" for k in names if k in v["survival"])
-        for snr, v in _levels(dps["features"])
-    )  # fmt: skip
-    return (
-        "**What no star of the prior has.** Whatever believes the prior erases a line that the prior does not hold; "
-        f"median share that survives, {listed}. `specnb.anomalies` reports such lines instead."
-    )
-
-
-WITHOUT = {"limit": fitting, "parameters": estimating, "dps": erasing}
-"""By results file: a paragraph on where diffusion does not help."""
 
 BOUNDED, SUPERVISED, LABELS = ("emulator", "bounded"), ("emulator", "bounded", "supervised"), ("bounded", "labels")
 ROWS = (

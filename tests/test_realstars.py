@@ -1,60 +1,19 @@
-"""Files in LAMOST's layouts are written here, from simulated stars; no real spectrum is in the project."""
+"""The comparison with a survey, on files that are written from simulated stars."""
 
 import numpy as np
 import pytest
+import surveyfiles
 import torch
-from astropy.io import fits
 from astropy.table import Table
 
 import specnb
-from specnb import prior, realstars, surveys
+from specnb import modelerror, prior, realstars
 from specnb.grid import LOGLAM, N_PIXELS, PIXEL_VELOCITY, WAVE
-
-FULL = np.round(3.5682 + 1e-4 * np.arange(3909), 4)
-FIRST = 603
-
-
-def write(path, flux, ivar, mask=None, rows=False, loglam=FULL):
-    whole = np.ones((2, len(FULL)), "f4")
-    whole[:, FIRST : FIRST + N_PIXELS] = flux, ivar
-    wave, mask = 10**loglam, np.zeros(len(FULL)) if mask is None else mask
-    if rows:
-        fits.PrimaryHDU(np.array([*whole, wave, mask, mask], "f4")).writeto(path)
-        return
-    names = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK", "ORMASK", "NORMALIZATION")
-    row = (*whole, wave, mask, mask, whole[0])
-    columns = [fits.Column(n, f"{len(FULL)}E", array=np.array([v], "f4")) for n, v in zip(names, row, strict=True)]
-    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns, name="COADD")]).writeto(path)
-
-
-@pytest.mark.parametrize("rows", [True, False])
-def test_both_layouts_are_sliced_onto_the_grid(tmp_path, rows):
-    s, mask = specnb.simulate(1, 0, snr=50), np.zeros(len(FULL))
-    mask[FIRST + 100] = 1
-    write(tmp_path / "a.fits.gz", s.observed[0], s.ivar[0], mask, rows)
-    flux, ivar, _ = surveys.lamost(tmp_path / "a.fits.gz")
-    good = s.ivar[0] > 0
-    good[100] = False
-    assert np.array_equal(flux[good], s.observed[0][good])
-    assert np.array_equal(ivar > 0, good)
-
-
-def test_other_files_are_refused(tmp_path):
-    (tmp_path / "text.fits").write_text("no")
-    with pytest.raises(ValueError, match="not a readable FITS file"):
-        surveys.lamost(tmp_path / "text.fits")
-    fits.PrimaryHDU(np.zeros((3, 10))).writeto(tmp_path / "image.fits")
-    with pytest.raises(ValueError, match="neither of LAMOST's low-resolution layouts"):
-        surveys.lamost(tmp_path / "image.fits")
-    one = np.ones(N_PIXELS)
-    write(tmp_path / "shifted.fits", one, one, loglam=FULL + 4e-5)
-    with pytest.raises(ValueError, match="not on LAMOST's lattice"):
-        surveys.lamost(tmp_path / "shifted.fits")
 
 
 def test_a_curve_moves_by_the_pixels_of_its_velocity():
     curve = np.exp(-0.5 * ((np.arange(N_PIXELS) - 1500) / 4.0) ** 2)
-    moved = realstars.observed_frame(curve, [3 * PIXEL_VELOCITY, 0.0])
+    moved = modelerror.observed_frame(curve, [3 * PIXEL_VELOCITY, 0.0])
     assert moved[0].argmax() in (1502, 1503)
     assert np.allclose(moved[1], curve)
 
@@ -97,9 +56,9 @@ def survey(tmp_path_factory):
     rng = np.random.default_rng(1)
     names = []
     for i in range(len(s)):
-        flux = (s.observed[i] - realstars.observed_frame(dip, [rv[i]])[0]) * wave
+        flux = (s.observed[i] - modelerror.observed_frame(dip, [rv[i]])[0]) * wave
         names.append(f"s{i}.fits")
-        write(folder / names[-1], flux, s.ivar[i] / wave**2)
+        surveyfiles.lamost(folder / names[-1], flux, s.ivar[i] / wave**2)
     table = {k: np.asarray(s.labels[n]) for k, n in (("teff", "teff"), ("logg", "logg"), ("feh", "m_h"))}
     table["teff"] = np.clip(table["teff"] + rng.normal(0, 50, 36), 4310, 6990)
     table["logg"] = np.clip(table["logg"], prior.logg_min(table["teff"]) + 0.02, 4.98)
@@ -125,7 +84,7 @@ def test_a_line_that_the_model_lacks_is_found(survey, tmp_path, monkeypatch):
 def test_a_folder_without_enough_stars_is_refused(tmp_path):
     table = Table({k: [5000.0] for k in ("z", "teff", "logg", "feh")} | {"file": ["a.fits"], "desig": ["a"]})
     table["logg"], table["feh"], table["z"] = 4.0, 0.0, 0.0
-    write(tmp_path / "a.fits", np.ones(N_PIXELS), np.full(N_PIXELS, 1e4))
+    surveyfiles.lamost(tmp_path / "a.fits", np.ones(N_PIXELS), np.full(N_PIXELS, 1e4))
     table.write(tmp_path / "labels.csv")
     with pytest.raises(ValueError, match="has 1 stars of S/N above 50"):
         realstars.load(tmp_path)
@@ -140,7 +99,7 @@ def test_a_folder_without_enough_stars_is_refused(tmp_path):
 
 
 def test_the_shipped_model_error_is_usable():
-    error = realstars.model_error([0.0, 150.0])
+    error = modelerror.model_error([0.0, 150.0])
     assert error.shape == (2, N_PIXELS)
     assert (error >= 0).all()
     assert 1e-3 < np.median(error) < 0.05

@@ -1,0 +1,153 @@
+"""From files to products: what is written, what is warned of, and that one bad file stops nothing."""
+
+import json
+
+import numpy as np
+import pytest
+import surveyfiles
+import torch
+from astropy.io import fits
+from astropy.table import Table
+from typer.testing import CliRunner
+
+import specnb
+from specnb import native, own, prior, readers
+from specnb.cli import app
+from specnb.fit import default_world
+from specnb.grid import WAVE
+from specnb.operators import to_native
+from specnb.stars import RESOLUTION
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two stars of S/N 40 in files, and one file that is none."""
+    folder = tmp_path_factory.mktemp("own")
+    s = specnb.simulate(2, 9, snr=40)
+    for i in range(2):
+        surveyfiles.lamost(folder / f"s{i}.fits", s.observed[i] * 1000, s.ivar[i] / 1e6)
+    (folder / "broken.fits").write_text("no")
+    return folder, s
+
+
+@pytest.fixture(scope="module")
+def products(folder):
+    return own.process([native.observe(readers.read(folder[0] / f"s{i}.fits")) for i in range(2)])
+
+
+def call(*words):
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_stars_of_the_prior_are_denoised_and_not_doubted(folder, products):
+    _, stars = folder
+    for i, p in enumerate(products):
+        assert p.warnings == []
+        good = (p.observation.ivar > 0) & (stars.ivar[i] > 0)
+        shape = np.median(p.denoised / stars.flux[i])
+        before = np.std((p.observation.flux / shape - stars.flux[i])[good])
+        assert np.std((p.denoised / shape - stars.flux[i])[good]) < 0.4 * before
+        for k, name in enumerate(prior.LABELS):
+            draws = np.asarray(p.labels[name][0])
+            assert abs(draws.mean() - stars.labels[name][i]) < 4.5 * draws.std(), (i, k)
+
+
+def test_denoise_writes_what_it_says(folder, tmp_path):
+    path, out = folder[0], tmp_path / "out"
+    done = call("denoise", path / "s0.fits", path / "broken.fits", path / "s1.fits", "-o", out)
+    assert done.exit_code == 1
+    assert "broken.fits" in done.output
+    for i in range(2):
+        with fits.open(out / f"s{i}.denoised.fits") as hdus:
+            assert hdus[0].header["SOURCE"].endswith(f"s{i}.fits")
+            assert hdus[0].header["MODEL"] == "bounded"
+            assert hdus[0].header["QUALITY"]
+            assert 4300 < hdus[0].header["TEFF"] < 7000
+            table = hdus["SPECTRUM"].data
+            assert table["wavelength"] == pytest.approx(WAVE)
+            for name in ("flux", "ivar", "denoised", "uncertainty", "continuum"):
+                assert np.isfinite(table[name]).all()
+            assert np.median(table["continuum"]) == pytest.approx(1000, rel=0.1)
+    again = call("denoise", path / "s0.fits", "-o", out)
+    assert again.exit_code == 1
+    assert "give --overwrite" in again.output
+    assert call("denoise", path / "s0.fits", "-o", out, "--overwrite").exit_code == 0
+    assert not list(out.glob("*.tmp"))
+
+
+def test_infer_writes_a_table_and_speaks_json(folder, tmp_path):
+    path, out = folder[0], tmp_path / "labels.ecsv"
+    done = call("infer", path / "s0.fits", path / "broken.fits", "-o", out, "--json")
+    assert done.exit_code == 1
+    said = json.loads(done.output[done.output.index("{") : done.output.rindex("}") + 1])
+    assert list(said["failed"]) == [str(path / "broken.fits")]
+    assert said["done"][0]["labels"]["good"]
+    table = Table.read(out)
+    assert len(table) == 1
+    assert str(table["teff_50"].unit) == "K"
+    assert (table["teff_16"] < table["teff_50"]).all()
+    assert (table["teff_50"] < table["teff_84"]).all()
+    assert {"snr", "chi2", "inflation", "anomalies", "good", "warnings"} <= set(table.colnames)
+    refused = call("infer", path / "s0.fits", "-o", out)
+    assert refused.exit_code == 1
+    assert "is there already" in refused.output
+
+
+def test_plot_draws(folder, tmp_path):
+    path, out = folder[0], tmp_path / "s.png"
+    assert call("plot", path / "s0.fits", "-o", out).exit_code == 0
+    assert out.read_bytes()[:4] == b"\x89PNG"
+    assert call("plot", path / "broken.fits", "-o", tmp_path / "b.png").exit_code == 1
+
+
+def observed(flux, snr=60, seed=0, **meta):
+    """A spectrum of clean flux with even noise, as a survey would give it."""
+    import astropy.units as u
+    from astropy.nddata import InverseVariance
+    from specutils import Spectrum
+
+    noisy = flux + np.random.default_rng(seed).standard_normal(len(flux)) / snr
+    meta = {"medium": "vacuum", "resolution": 1800} | meta
+    ivar = InverseVariance(np.full(len(flux), float(snr) ** 2))
+    return native.observe(Spectrum(flux=noisy * u.one, spectral_axis=WAVE * u.AA, uncertainty=ivar, meta=meta))
+
+
+def star(teff=5800.0, logg=4.3, m_h=-0.2, alpha_m=0.1, rv=20.0, vsini=8.0, resolution=RESOLUTION):
+    emulator = default_world().emulator
+    labels = torch.tensor([[teff, logg, m_h, alpha_m]])
+    lines = emulator.coefficients(labels) @ emulator.fourier[1:] + emulator.fourier[0]
+    numbers = (torch.tensor([float(v)]) for v in (rv, vsini, resolution))
+    return 1 + to_native(lines, *numbers, emulator.resolution)[0].numpy()
+
+
+def lines_of(centres, depth, width):
+    return sum(depth * np.exp(-0.5 * ((WAVE - c) / width) ** 2) for c in centres)
+
+
+HYDROGEN, GALAXY = (4341.7, 4862.7, 6564.6), (5008.2, 4960.3, 6585.3, 6718.3, 6732.7, 4862.7, 6564.6)
+WRONG = {
+    "hot star": lambda: 1 - lines_of(HYDROGEN, 0.75, 14),
+    "emission lines": lambda: star() + lines_of(GALAXY, 1.5, 4),
+    "galaxy": lambda: 0.5 + 0.5 * star(5000, 2.5, 0.2, rv=0) + lines_of([w * 1.05 for w in GALAXY], 0.8, 5),
+    "too cool": lambda: star(4400, 4.6, 0.3) * (1 - lines_of(range(5000, 8700, 230), 0.5, 40)),
+    "too fast": lambda: star(rv=600.0),
+    "resolution 700": lambda: star(resolution=700.0),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_spectra_that_are_no_stars_of_the_prior_are_doubted(name):
+    assert own.process([observed(WRONG[name]())])[0].warnings, name
+
+
+def test_the_doubts_name_their_reason():
+    said = own.process([observed(WRONG["hot star"]()), observed(star(), resolution=1000)])
+    assert "at the edge of the prior" in " ".join(said[0].warnings)
+    assert any("R = 1000" in text for text in said[1].warnings)
+
+
+def test_good_stars_are_rarely_doubted():
+    s = specnb.simulate(14, 77, snr=60)
+    inside = [i for i in range(14) if 4500 < s.labels["teff"][i] < 6800 and -2.3 < s.labels["m_h"][i] < 0.4]
+    made = own.process([observed(s.flux[i], seed=i) for i in inside])
+    assert np.mean([bool(p.warnings) for p in made]) <= 0.2
