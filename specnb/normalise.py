@@ -1,6 +1,6 @@
 r"""The continuum of a spectrum in any units, without knowing the star: what turns an observation into y.
 
-A running median is the first guess. Then the emulator is fitted with free labels and a smooth continuum (cubic
+A running median leads to first labels. Then the emulator is fitted with free labels and a smooth continuum (cubic
 B-splines, a knot every 300 pixels), which is linear and solved for exactly (:mod:`specnb.fit`): lines are told from the
 continuum by what stars look like, not by being low, so that noise does not bias it and crowded spectra keep their
 lines. Whatever the emulator cannot explain (emission, other kinds of objects) is left in the residual.
@@ -99,14 +99,15 @@ def normalise(flux, ivar, inflate=True, resolution=None):
         If the flux is not positive.
     """
     flux, ivar = np.asarray(flux, "f8"), np.asarray(ivar, "f8")
-    first = level(flux, ivar)
-    y = torch.from_numpy((np.where(ivar > 0, flux, first) / first).astype("f4"))[None]
-    w = torch.from_numpy((ivar * first**2).astype("f4"))[None]
     shipped = fit.default_world()
     world = fit.World(shipped.emulator, splines(), resolution or shipped.resolution)
-    best, _ = fit.best(world, y, w)
+    rough = level(flux, ivar)
+    start, _ = fit.best(world, *_scaled(flux, ivar, rough))
+    scale = np.full(N_PIXELS, np.median(rough))  # a running median has bumps where lines crowd: it only was the start
+    y, w = _scaled(flux, ivar, scale)
+    best = fit.solve(world, y, w, start.z)
     spectrum = world.spectrum(best.z)
-    shape = world.continuum(world.continuum.best(spectrum, y, w)[0])[0].double().numpy().clip(0.05)
+    shape = world.continuum(world.continuum.best(spectrum, y, w)[0])[0].double().numpy().clip(0.01)
     labels = prior.from_normal(best.z)[0].numpy()
     out, weight = y[0].double().numpy() / shape, w[0].double().numpy() * shape**2
     residual = np.abs(out - spectrum[0].double().numpy())[weight > 0]
@@ -116,7 +117,13 @@ def normalise(flux, ivar, inflate=True, resolution=None):
     found[weight > 0] = 1 / (inflation**2 * variance + (model if inflate else 0))
     chi2 = float(np.mean(residual**2 / (variance + model)))
     flux, ivar = out.astype("f4"), found.astype("f4")
-    return Normalised(flux, ivar, first * shape, labels, inflation, chi2)
+    return Normalised(flux, ivar, scale * shape, labels, inflation, chi2)
+
+
+def _scaled(flux, ivar, by):
+    """Flux and ivar divided by a curve, (1, 3136) float32 tensors; bad pixels hold 1."""
+    y = np.where(ivar > 0, flux / by, 1.0)
+    return tuple(torch.from_numpy(part.astype("f4"))[None] for part in (y, ivar * by**2))
 
 
 def _inflation(residual, variance, model):

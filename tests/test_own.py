@@ -131,7 +131,7 @@ WRONG = {
     "galaxy": lambda: 0.5 + 0.5 * star(5000, 2.5, 0.2, rv=0) + lines_of([w * 1.05 for w in GALAXY], 0.8, 5),
     "too cool": lambda: star(4400, 4.6, 0.3) * (1 - lines_of(range(5000, 8700, 230), 0.5, 40)),
     "too fast": lambda: star(rv=600.0),
-    "resolution 700": lambda: star(resolution=700.0),
+    "resolution 500": lambda: star(resolution=500.0),
 }
 
 
@@ -147,7 +147,8 @@ def test_the_doubts_name_their_reason():
 
 
 def test_good_stars_are_rarely_doubted():
-    s = specnb.simulate(14, 77, snr=60)
-    inside = [i for i in range(14) if 4500 < s.labels["teff"][i] < 6800 and -2.3 < s.labels["m_h"][i] < 0.4]
+    s = specnb.simulate(24, 77, snr=60)
+    near = [abs(s.labels["rv"]) > 280, s.labels["vsini"] > 35, s.labels["logg"] > 4.8, s.labels["m_h"] > 0.4]
+    inside = np.flatnonzero(~np.any(near, axis=0))
     made = own.process([observed(s.flux[i], seed=i) for i in inside])
-    assert np.mean([bool(p.warnings) for p in made]) <= 0.2
+    assert np.mean([bool(p.warnings) for p in made]) <= 0.15
