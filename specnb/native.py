@@ -26,6 +26,9 @@ TELLURIC = [(6865, 6965), (7160, 7340), (7590, 7720), (8120, 8350)]
 LEAST = 400
 """Good native pixels without which nothing is said."""
 
+ABSURD = 1e3
+"""Times the typical flux: beyond, a pixel holds no data."""
+
 SHARPEST = 1e8
 """Largest inverse variance of a spectrum of unit size; errors below 1e-4 are not believed."""
 
@@ -91,6 +94,8 @@ def _arrays(spectrum, medium):
     bad = ~np.isfinite(flux) | ~np.isfinite(ivar) | (ivar <= 0)
     if spectrum.mask is not None:
         bad |= np.asarray(spectrum.mask, dtype=bool)
+    if not bad.all():
+        bad |= np.abs(flux) > ABSURD * np.median(np.abs(flux[~bad]))
     flux, ivar = np.where(bad, 0, flux), np.where(bad, 0, ivar)
     if medium not in ("air", "vacuum"):
         raise ValueError(f"medium is {medium!r}; say 'air' or 'vacuum' (confusing them costs 83 km/s)")

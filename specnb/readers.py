@@ -9,6 +9,7 @@ later ones one row of vectors in the table ``COADD``. Medium-resolution files ha
 """
 
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import astropy.units as u
@@ -29,8 +30,14 @@ SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 HDF5 = (".h5", ".hdf5")
 
 
+@contextmanager
 def _open(path):
-    return fits.open(path, memmap=False, ignore_missing_simple=False)
+    if isinstance(path, str | Path):
+        with Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:  # astropy leaves a broken file open
+            yield hdus
+    else:  # specutils hands over what it has opened
+        with fits.open(path, memmap=False) as hdus:
+            yield hdus
 
 
 def _five_rows(hdus):
