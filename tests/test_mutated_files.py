@@ -5,14 +5,13 @@ import warnings
 import astropy.units as u
 import numpy as np
 import pytest
-import surveyfiles
 from astropy.nddata import InverseVariance
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from specutils import Spectrum
 
 import specnb
-from specnb import native, readers
+from specnb import native, readers, surveyfiles
 from specnb.grid import N_PIXELS, WAVE
 
 FREE = {

@@ -4,14 +4,13 @@ import json
 
 import numpy as np
 import pytest
-import surveyfiles
 import torch
 from astropy.io import fits
 from astropy.table import Table
 from typer.testing import CliRunner
 
 import specnb
-from specnb import native, own, prior, readers
+from specnb import native, own, prior, readers, surveyfiles
 from specnb.cli import app
 from specnb.fit import default_world
 from specnb.grid import WAVE

@@ -84,10 +84,12 @@ def test_imports_run_one_way():
         "continuum", "fit", "bounds", "mixture", "exact", "calibration", "metrics", "windows", "indices", "realism",
         "nets", "subspace", "noisemaps", "localprior", "denoisers", "samplers", "instruments", "guidance", "splitgibbs",
         "posterior", "baselines", "methods", "estimators", "importance", "counts", "flows", "inference", "anomaly",
-        "hallucination", "velocity", "modelerror", "normalise", "native", "readers", "spectroscopy",
+        "hallucination", "velocity", "modelerror", "normalise", "native", "readers",
+        "surveyfiles", "spectroscopy",
         "limit", "yardstick", "profiles", "checkpoint", "objectives", "train", "emulator_card", "denoiser_card",
         "flow_card", "ablation", "comparison", "parameters", "coverage", "verdict_rows", "verdict_without", "verdict",
-        "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "own", "commands", "run", "cli",
+        "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "own", "ownchecks",
+        "commands", "run", "cli",
     ]  # fmt: skip
     assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}
     for i, name in enumerate(order):

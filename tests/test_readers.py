@@ -8,12 +8,11 @@ import astropy.units as u
 import h5py
 import numpy as np
 import pytest
-import surveyfiles
 from astropy.io import fits
 from specutils import Spectrum
 
 import specnb
-from specnb import readers
+from specnb import readers, surveyfiles
 from specnb.grid import WAVE
 
 

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-import surveyfiles
 import torch
 from astropy.table import Table
 
 import specnb
-from specnb import modelerror, prior, realstars
+from specnb import modelerror, prior, realstars, surveyfiles
 from specnb.grid import LOGLAM, N_PIXELS, PIXEL_VELOCITY, WAVE
 
 

@@ -1,4 +1,4 @@
-"""Files in the layouts of surveys, written from arrays; no real spectrum is in the project."""
+"""Files in the layouts of surveys, written from arrays: for tests, and where no real spectra are at hand."""
 
 import numpy as np
 from astropy.io import fits
