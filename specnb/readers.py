@@ -8,6 +8,7 @@ LAMOST releases up to DR7 keep five rows (flux, inverse variance, wavelength, AN
 later ones one row of vectors in the table ``COADD``. Medium-resolution files have a table ``COADD_B`` and are refused.
 """
 
+import gzip
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import astropy.units as u
 import h5py
 import numpy as np
 from astropy.io import fits
+from astropy.io.registry import IORegistryError
 from astropy.nddata import InverseVariance
 from specutils import Spectrum
 from specutils.io.registers import data_loader
@@ -122,12 +124,18 @@ def read(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", fits.verify.VerifyWarning)  # units and cards that are not to the standard
             warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
+            if path.suffix == ".gz":
+                with gzip.open(path) as file:
+                    while file.read(2**20):  # to its end: astropy takes a broken one for a short one
+                        pass
             return _read(path)
     except ValueError as error:
         raise error if name in str(error) else ValueError(f"{name} cannot be read: {error}") from error
+    except IORegistryError as error:
+        raise ValueError(f"{name} has no layout that specnb or specutils knows; build a specutils Spectrum") from error
     except Exception as error:
-        kind = type(error).__name__
-        raise ValueError(f"{name} is no readable FITS spectrum ({kind}: {error}); download it again") from error
+        kind, text = type(error).__name__, (str(error).splitlines() or [""])[0]
+        raise ValueError(f"{name} is no readable FITS spectrum ({kind}: {text}); download it again") from error
 
 
 def _read(path):
