@@ -6,6 +6,7 @@ to grow, many windows that nothing in the prior explains, or components far from
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -161,8 +162,8 @@ def to_fits(products, name, method="bounded"):
     ``ANOMALIES``. The primary header says model, version, commit, warnings and labels.
     """
     o, header = products.observation, fits.Header()
-    header["SOURCE"] = (str(name)[-60:], "file that was read")
-    header["OBJECT"] = (str(o.meta.get("object", ""))[:60], "as the file says")
+    header["SOURCE"] = Path(name).name[-60:]
+    header["OBJECT"] = str(o.meta.get("object", ""))[:60]
     header["MODEL"] = (method, "denoiser of specnb")
     header["SPECNB"] = (version("specnb"), "version")
     header["COMMIT"] = (results.commit() or "unknown", "of the checkout")
