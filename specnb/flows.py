@@ -139,14 +139,16 @@ class LabelFlow(nn.Module):
         """ln q of normal coordinates (n, 6), (n,)."""
         return -self.surprise(z, u, m)[0]
 
-    def draw(self, noise, u, m):
-        """Draws of z and their ln q from standard normal numbers, (n, k, 6) → (n, k, 6) float64 and (n, k)."""
+    def draw(self, noise, u, m, density=False):
+        """Draws of z from standard normal numbers, (n, k, 6) → (n, k, 6) float64; if asked for also ln q, (n, k)."""
         _, at, root, (shift, inner, flow) = self._given(u, m)
-        t, stretch = flow.transform.inv.call_and_ladj(noise.transpose(0, 1))
+        noise = noise.transpose(0, 1)
+        t, stretch = flow.transform.inv.call_and_ladj(noise) if density else (flow.transform.inv(noise), None)
         away = (shift + (inner @ t[..., None])[..., 0]).double()
-        z = at + torch.linalg.solve_triangular(root.mT, away[..., None], upper=True)[..., 0]
-        density = flow.base.log_prob(noise.transpose(0, 1)) - stretch
-        return z.transpose(0, 1), (density + _stretch(root, inner)).T
+        z = (at + torch.linalg.solve_triangular(root.mT, away[..., None], upper=True)[..., 0]).transpose(0, 1)
+        if not density:
+            return z
+        return z, (flow.base.log_prob(noise) - stretch + _stretch(root, inner)).T
 
 
 def _stretch(root, inner):

@@ -57,11 +57,12 @@ def infer(flux, ivar, n_samples=256, seed=0, refine=False, flow=None):
         some = slice(first, first + BATCH)
         noise = torch.stack([_noise(k, seed, i, u.device) for i in range(len(u))[some]])
         with torch.no_grad():
-            parts.append([part.double() for part in flow.draw(noise, u[some], m[some])])
-    z, density = (torch.cat(part) for part in zip(*parts, strict=True))
+            drawn = flow.draw(noise, u[some], m[some], density=refine)
+        parts.append([part.double() for part in drawn] if refine else [drawn])
+    z, *density = (torch.cat(part) for part in zip(*parts, strict=True))
     share = np.empty(len(z))
     if refine:
-        z, share = _refined(z, density, flux, ivar, n_samples, seed)
+        z, share = _refined(z, *density, flux, ivar, n_samples, seed)
     labels = prior.from_normal(z).cpu().numpy()
     table = Table({name: labels[..., i] * unit for i, (name, unit) in enumerate(prior.LABELS.items())})
     if refine:

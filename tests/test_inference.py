@@ -25,8 +25,9 @@ def stars():
 def test_draws_have_the_density_that_is_said(flow, stars):
     u, m = torch.from_numpy(stars.observed), noise_map(torch.from_numpy(stars.ivar))
     noise = torch.randn(3, 20, 6, generator=torch.Generator().manual_seed(0))
-    z, density = flow.draw(noise, u, m)
+    z, density = flow.draw(noise, u, m, density=True)
     assert z.shape == (3, 20, 6)
+    assert torch.allclose(flow.draw(noise, u, m), z)
     for k in (0, 7, 19):
         assert torch.allclose(flow.log_prob(z[:, k], u, m), density[:, k], atol=1e-3)
 
