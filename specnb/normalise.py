@@ -27,6 +27,9 @@ RUNNING = 301
 LOOSE = 1e-2
 """Precision of the splines' coefficients, which are of order one."""
 
+BROADER = 1000.0
+"""Resolving power that is tried instead; rotation of 50 km/s at R = 1800 is as broad as R = 1600."""
+
 INFLATION = (0.5, 100.0)
 """Range in which the factor of the errors is searched."""
 
@@ -47,6 +50,9 @@ class Normalised:
         s, the factor of the file's errors.
     chi2 : float
         Mean square of residuals over the file's errors, model error included.
+    broader : float
+        By how much χ² falls at R = ``BROADER`` instead, labels free: large if lines are broader than any rotation of
+        the prior makes them.
     """
 
     flux: np.ndarray
@@ -55,6 +61,7 @@ class Normalised:
     labels: np.ndarray
     inflation: float
     chi2: float
+    broader: float
 
 
 def splines(every=KNOT_EVERY):
@@ -106,6 +113,7 @@ def normalise(flux, ivar, inflate=True, resolution=None):
     scale = np.full(N_PIXELS, np.median(rough))  # a running median has bumps where lines crowd: it only was the start
     y, w = _scaled(flux, ivar, scale)
     best = fit.solve(world, y, w, start.z)
+    blurred = fit.solve(fit.World(world.emulator, world.continuum, BROADER), y, w, best.z)
     spectrum = world.spectrum(best.z)
     shape = world.continuum(world.continuum.best(spectrum, y, w)[0])[0].double().numpy().clip(0.01)
     labels = prior.from_normal(best.z)[0].numpy()
@@ -117,7 +125,8 @@ def normalise(flux, ivar, inflate=True, resolution=None):
     found[weight > 0] = 1 / (inflation**2 * variance + (model if inflate else 0))
     chi2 = float(np.mean(residual**2 / (variance + model)))
     flux, ivar = out.astype("f4"), found.astype("f4")
-    return Normalised(flux, ivar, scale * shape, labels, inflation, chi2)
+    broader = float(best.objective - blurred.objective)
+    return Normalised(flux, ivar, scale * shape, labels, inflation, chi2, broader)
 
 
 def _scaled(flux, ivar, by):

@@ -31,8 +31,8 @@ MISFIT, INFLATED, MANY = 2.0, 2.0, 20
 """χ² and factor of the errors above which a fit is poor; anomalies that are many (real stars of the domain have up to
 19, because no model is perfect)."""
 
-BROAD = 46.0
-"""km/s: when half of the draws rotate faster, lines are as broad as the prior, which ends at 50, allows."""
+BROAD = 25.0
+"""Fall of χ² at R = 1000 that says that lines are broader than rotation of 50 km/s makes them."""
 
 DISTANCE = ((5, 10, 20, 50, 100, 200), (45, 78, 149, 298, 430, 531))
 """S/N, and the distance that one simulated star in 200 exceeds there (512 test stars each)."""
@@ -76,7 +76,7 @@ def distance(flux, ivar):
     return linear.z.square().sum(1).numpy()
 
 
-def doubts(observation, labels, snr, away, odd):
+def doubts(observation, snr, away, odd):
     """Why the result may be wrong, a list of str."""
     found, out = observation.fit, []
     p = prior.probabilities(torch.from_numpy(found.labels))[:5].numpy()
@@ -84,8 +84,8 @@ def doubts(observation, labels, snr, away, odd):
     edge = [name for name in edge if name != "alpha_m"]  # most stars of the disc lie near its lower end
     if edge:
         out.append(f"{' and '.join(edge)} at the edge of the prior: is the star inside 4300-7000 K, ±300 km/s?")
-    if np.median(labels["vsini"][0]) > BROAD:
-        out.append("lines are as broad as the prior allows: faster rotation, or a lower resolution than was said")
+    if found.broader > BROAD * found.inflation**2:
+        out.append("lines are broader than the prior knows: faster rotation, or a lower resolution than was said")
     if found.chi2 > MISFIT:
         out.append(f"poor fit, χ² = {found.chi2:.1f} a pixel")
     if found.inflation > INFLATED:
@@ -127,7 +127,7 @@ def process(observations, seed=0, method="bounded"):
         good = ivar[i] > 0
         snr = float(np.median(flux[i][good] * np.sqrt(ivar[i][good])))
         spread = np.asarray(draws).reshape(DRAWS, -1).std(0, ddof=1)
-        warn = doubts(o, labels[i : i + 1], snr, float(away[i]), odd)
+        warn = doubts(o, snr, float(away[i]), odd)
         out.append(Products(o, clean[i], spread, labels[i : i + 1], odd, snr, float(away[i]), warn))
     return out
 
