@@ -21,7 +21,8 @@ written by `specnb verdict` from the files in `results/`; nothing on it is typed
 intervals. *Verdict* is the plan's own criterion; *aim missed* means that it is met, and what this project set out for
 is not; *open* that the interval does not decide.
 
-| | question | the plan | our result | the limit, or what else there is | verdict | from |
+:::{container} full-width
+| | question | the plan | verdict | our result | the limit, or what else there is | from |
 |---|---|---|---|---|---|---|
 """
 
@@ -48,15 +49,15 @@ def changed_since(commit, weights):
 
 def line(row, folder):
     """One row as Markdown."""
-    link = f"{{doc}}`../notebooks/{row.notebook}`"
+    link = f"{{doc}}`{row.notebook[:2]} <../notebooks/{row.notebook}>`"
     start = f"| **{row.name}** | {row.what} | {row.plan} "
     profile, numbers = newest(folder, row.source)
     if numbers is None:
-        return f"{start}| *missing* | | *missing* | {link} |"
+        return f"{start}| *missing* | | | {link} |"
     try:
         answer = row.read(numbers)
     except (KeyError, IndexError, StopIteration):
-        return f"{start}| *stale: the file lacks what is asked* | | *stale* | {link} |"
+        return f"{start}| *stale: the file lacks what is asked* | | | {link} |"
     made = numbers["provenance"]
     changed = changed_since(made["commit"], row.weights)
     verdict = "open: too few stars" if answer.plan is None else "yes" if answer.plan else "no"
@@ -65,13 +66,13 @@ def line(row, folder):
     if changed:
         verdict += f"; *stale: {', '.join(changed)} changed since*"
     origin = f"{link}, {profile}, {made['date'][:10]}, {made['device'].split(',')[0]}"
-    return f"{start}| {answer.ours} | {answer.limit} | **{verdict}** | {origin} |"
+    return f"{start}| **{verdict}** | {answer.ours} | {answer.limit} | {origin} |"
 
 
 def render(folder=None):
     """The page as Markdown, of results in ``folder`` (default: those of the checkout)."""
     folder = results.ROOT / "results" if folder is None else folder
-    return HEAD + "\n".join(line(row, folder) for row in ROWS) + "\n" + without_diffusion(folder)
+    return HEAD + "\n".join(line(row, folder) for row in ROWS) + "\n:::\n" + without_diffusion(folder)
 
 
 def without_diffusion(folder):

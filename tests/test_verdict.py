@@ -65,7 +65,7 @@ def test_a_result_from_before_the_weights_is_stale(tmp_path, monkeypatch):
 def test_a_result_that_lacks_what_is_asked_is_stale(tmp_path):
     broken = copy.deepcopy(LIMIT)
     del broken["levels"][0]["methods"]["bounded"]
-    assert "*stale*" in page(tmp_path, broken)[0]
+    assert "*stale: the file lacks" in page(tmp_path, broken)[0]
 
 
 def test_changes_are_those_that_git_knows():
