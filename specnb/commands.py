@@ -19,6 +19,8 @@ Resolution = Annotated[float | None, typer.Option(help="λ/FWHM, where the file 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is there")]
 Json = Annotated[bool, typer.Option("--json", help="say what was done as JSON, for machines")]
 CHUNK = 32
+CLEAN = (ValueError, TypeError, RuntimeError)
+"""What a spectrum may raise that cannot be processed; the others go on."""
 
 
 def _observed(files, medium, resolution):
@@ -31,10 +33,14 @@ def _observed(files, medium, resolution):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 good.append((path, native.observe(readers.read(path), medium, resolution)))
-        except (ValueError, TypeError) as error:
-            text = str(error)
-            bad[str(path)] = text if repr(str(path)) in text else f"{str(path)!r}: {text}"
+        except CLEAN as error:
+            bad[str(path)] = _named(path, error)
     return good, bad
+
+
+def _named(path, error):
+    text = str(error)
+    return text if repr(str(path)) in text else f"{str(path)!r}: {text}"
 
 
 def _chunks(files, medium, resolution, seed):
@@ -43,7 +49,17 @@ def _chunks(files, medium, resolution, seed):
 
     for first in range(0, len(files), CHUNK):
         good, bad = _observed(files[first : first + CHUNK], medium, resolution)
-        yield list(zip([p for p, _ in good], own.process([o for _, o in good], seed), strict=True)), bad
+        try:
+            made = own.process([o for _, o in good], seed)
+        except CLEAN:  # one of them: which?
+            made = []
+            for path, observation in list(good):
+                try:
+                    made += own.process([observation], seed)
+                except CLEAN as error:
+                    bad[str(path)] = _named(path, error)
+            good = [(path, o) for path, o in good if str(path) not in bad]
+        yield list(zip([path for path, _ in good], made, strict=True)), bad
 
 
 def _free(path, overwrite):

@@ -92,6 +92,22 @@ def test_infer_writes_a_table_and_speaks_json(folder, tmp_path):
     assert "is there already" in refused.output
 
 
+def test_a_spectrum_that_cannot_be_processed_stops_no_other(folder, tmp_path, monkeypatch):
+    path, process = folder[0], own.process
+
+    def fails(observations, seed=0):
+        if any(abs(o.flux[1000] - bad) < 1e-6 for o in observations):
+            raise RuntimeError("no convergence")
+        return process(observations, seed)
+
+    bad = native.observe(readers.read(path / "s1.fits")).flux[1000]
+    monkeypatch.setattr(own, "process", fails)
+    done = call("infer", path / "s0.fits", path / "s1.fits", "-o", tmp_path / "t.ecsv")
+    assert done.exit_code == 1
+    assert "s1.fits': no convergence" in done.output
+    assert len(Table.read(tmp_path / "t.ecsv")) == 1
+
+
 def test_plot_draws(folder, tmp_path):
     path, out = folder[0], tmp_path / "s.png"
     assert call("plot", path / "s0.fits", "-o", out).exit_code == 0
