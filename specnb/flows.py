@@ -153,8 +153,8 @@ class LabelFlow(nn.Module):
 
 def _stretch(root, inner):
     """ln of the density that C and R⁻¹ give to a unit of z, (n,)."""
-    scales = (part.diagonal(dim1=1, dim2=2).log().sum(1) for part in (root, inner))
-    return next(scales).to(inner.dtype) - next(scales)
+    outer, own = (part.diagonal(dim1=1, dim2=2).log().sum(1) for part in (root, inner))
+    return outer.to(inner.dtype) - own
 
 
 def fresh(seed=0, **config):

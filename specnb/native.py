@@ -62,6 +62,12 @@ class Observation:
     meta: dict
     notes: list = field(default_factory=list)
 
+    @property
+    def snr(self):
+        """Median S/N of good pixels."""
+        good = self.ivar > 0
+        return float(np.median(self.flux[good] * np.sqrt(self.ivar[good])))
+
 
 def telluric():
     """True in the telluric bands, shape (3136,)."""

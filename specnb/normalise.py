@@ -10,6 +10,7 @@ of :mod:`specnb.realstars` and s such that the median of \|residual\|/σ is that
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -84,7 +85,15 @@ def level(flux, ivar):
     return np.maximum(median_filter(filled, RUNNING, mode="nearest"), 0.05 * middle)
 
 
-def normalise(flux, ivar, inflate=True, resolution=None):
+@lru_cache(maxsize=1)
+def _worlds():
+    """The models' world with a free continuum, and the same at R = ``BROADER``; kept, templates with them."""
+    shipped = fit.default_world()
+    continuum = splines()
+    return tuple(fit.World(shipped.emulator, continuum, r) for r in (shipped.resolution, BROADER))
+
+
+def normalise(flux, ivar, inflate=True):
     """Divide a spectrum by its continuum.
 
     Parameters
@@ -93,8 +102,6 @@ def normalise(flux, ivar, inflate=True, resolution=None):
         On the native grid in any units, ``ivar`` 0 where there is nothing; shape (3136,).
     inflate : bool
         Give ``ivar`` the errors that the residuals show instead of those of the file.
-    resolution : float, optional
-        λ/FWHM; by default that of the models, 1800.
 
     Returns
     -------
@@ -106,14 +113,13 @@ def normalise(flux, ivar, inflate=True, resolution=None):
         If the flux is not positive.
     """
     flux, ivar = np.asarray(flux, "f8"), np.asarray(ivar, "f8")
-    shipped = fit.default_world()
-    world = fit.World(shipped.emulator, splines(), resolution or shipped.resolution)
+    world, broad = _worlds()
     rough = level(flux, ivar)
     start, _ = fit.best(world, *_scaled(flux, ivar, rough))
     scale = np.full(N_PIXELS, np.median(rough))  # a running median has bumps where lines crowd: it only was the start
     y, w = _scaled(flux, ivar, scale)
     best = fit.solve(world, y, w, start.z)
-    blurred = fit.solve(fit.World(world.emulator, world.continuum, BROADER), y, w, best.z)
+    blurred = fit.solve(broad, y, w, best.z)
     spectrum = world.spectrum(best.z)
     shape = world.continuum(world.continuum.best(spectrum, y, w)[0])[0].double().numpy().clip(0.01)
     labels = prior.from_normal(best.z)[0].numpy()

@@ -14,14 +14,14 @@ import torch
 from astropy.io import fits
 from astropy.table import Table
 
-from specnb import denoisers, prior, results
+from specnb import prior, results
 from specnb.anomaly import anomalies
+from specnb.estimators import noisy_components
 from specnb.grid import LOGLAM, WAVE
 from specnb.inference import infer
 from specnb.methods import denoise
 from specnb.native import TRAINED, Observation
 from specnb.posterior import sample_posterior
-from specnb.subspace import LinearPosterior
 
 DRAWS, LABEL_DRAWS = 64, 512
 EDGE = 0.01
@@ -51,8 +51,8 @@ class Products:
         Draws, one row, as of :func:`specnb.infer`.
     anomalies : astropy.table.Table
         Windows that the prior cannot explain.
-    snr, distance : float
-        Median S/N of good pixels; distance from the stars of training.
+    distance : float
+        From the stars of training.
     warnings : list of str
         Empty if nothing speaks against the result.
     """
@@ -62,21 +62,17 @@ class Products:
     uncertainty: np.ndarray
     labels: Table
     anomalies: Table
-    snr: float
     distance: float
     warnings: list
 
 
 def distance(flux, ivar):
     """Sum of squares of the leading components in units of the prior's standard deviations; (n, 3136) each → (n,)."""
-    model = denoisers.load("bounded")
-    flux, ivar = (torch.as_tensor(np.atleast_2d(v), dtype=torch.float32) for v in (flux, ivar))
-    filled = torch.where(ivar > 0, flux, 1.0)
-    linear = LinearPosterior(filled, ivar, model.mean, model.first, model.rest, pairs=model.pairs)
-    return linear.z.square().sum(1).numpy()
+    components = noisy_components(*(torch.as_tensor(v, dtype=torch.float32) for v in (flux, ivar)))
+    return components[:, :-1].square().sum(1).numpy()  # the last is the noise level
 
 
-def doubts(observation, snr, away, odd):
+def doubts(observation, away, odd):
     """Why the result may be wrong, a list of str."""
     found, out = observation.fit, []
     p = prior.probabilities(torch.from_numpy(found.labels))[:5].numpy()
@@ -92,7 +88,7 @@ def doubts(observation, snr, away, odd):
         out.append(f"errors had to grow by {found.inflation:.1f}")
     if len(odd) >= MANY:
         out.append(f"{len(odd)} windows that no star of the prior explains")
-    if away > np.interp(snr, *DISTANCE):
+    if away > np.interp(observation.snr, *DISTANCE):
         out.append(f"components far from those of the stars of training ({away:.0f})")
     resolution = observation.meta.get("resolution")
     if resolution is not None and resolution < TRAINED[0]:
@@ -124,11 +120,9 @@ def process(observations, seed=0, method="bounded"):
     for i, o in enumerate(observations):
         draws = sample_posterior(flux[i], ivar[i], DRAWS, seed)
         odd = anomalies(flux[i], ivar[i])
-        good = ivar[i] > 0
-        snr = float(np.median(flux[i][good] * np.sqrt(ivar[i][good])))
         spread = np.asarray(draws).reshape(DRAWS, -1).std(0, ddof=1)
-        warn = doubts(o, snr, float(away[i]), odd)
-        out.append(Products(o, clean[i], spread, labels[i : i + 1], odd, snr, float(away[i]), warn))
+        warn = doubts(o, float(away[i]), odd)
+        out.append(Products(o, clean[i], spread, labels[i : i + 1], odd, float(away[i]), warn))
     return out
 
 
@@ -139,7 +133,11 @@ def quantiles(products):
         draws = np.asarray(products.labels[name][0], "f8")
         for q in (16, 50, 84):
             row[f"{name}_{q}"] = float(np.percentile(draws, q))
-    row |= {"snr": products.snr, "chi2": products.observation.fit.chi2, "inflation": products.observation.fit.inflation}
+    row |= {
+        "snr": products.observation.snr,
+        "chi2": products.observation.fit.chi2,
+        "inflation": products.observation.fit.inflation,
+    }
     row |= {"distance": products.distance, "anomalies": len(products.anomalies), "good": not products.warnings}
     return row | {"warnings": "; ".join(products.warnings + products.observation.notes)}
 
@@ -168,14 +166,15 @@ def to_fits(products, name, method="bounded"):
     header["SPECNB"] = (version("specnb"), "version")
     header["COMMIT"] = (results.commit() or "unknown", "of the checkout")
     header["RESOLUT"] = (o.meta.get("resolution") or 0.0, "resolving power that was assumed")
-    header["SNR"] = (products.snr, "median of good pixels")
+    header["SNR"] = (o.snr, "median of good pixels")
     header["CHI2"] = (o.fit.chi2, "a pixel, of the fit to the file's errors")
     header["INFLATE"] = (o.fit.inflation, "factor of the file's errors")
     header["DISTANCE"] = (products.distance, "from the stars of training")
     header["QUALITY"] = (not products.warnings, "nothing speaks against the result")
-    for name_, unit in prior.LABELS.items():
-        middle, low, high = np.percentile(np.asarray(products.labels[name_][0], "f8"), [50, 16, 84])
-        header[name_[:8].upper()] = (round(middle, 4), f"{unit}, 68 % in {low:.4g} ... {high:.4g}")
+    row = quantiles(products)
+    for label, unit in prior.LABELS.items():
+        low, middle, high = (row[f"{label}_{q}"] for q in (16, 50, 84))
+        header[label[:8].upper()] = (round(middle, 4), f"{unit}, 68 % in {low:.4g} ... {high:.4g}")
     for text in products.warnings + o.notes:
         header["HISTORY"] = text.replace("χ²", "chi2").replace("±", "+-").encode("ascii", "replace").decode()
     columns = {

@@ -3,6 +3,7 @@
 The last two need no truth. Where no real spectra are at hand, :func:`pretend` writes a survey of simulated stars.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from astropy.table import Table
 
 from specnb import native, prior, readers, surveyfiles
 from specnb.grid import WAVE
-from specnb.native import Observation
 from specnb.parameters import columns
 from specnb.stars import simulate
 
@@ -51,23 +51,20 @@ def observe(paths, inflate=True):
 
 def inside(table):
     """Stars of a survey that are inside the prior, by the survey's labels, (n,) bool."""
-    teff, logg, feh = (np.asarray(table[k], "f8") for k in SURVEY)
-    good = (teff > prior.TEFF[0]) & (teff < prior.TEFF[1]) & (logg < prior.LOGG_MAX) & (logg > prior.logg_min(teff))
-    return good & (feh > prior.M_H[0]) & (feh < prior.M_H[1])
+    return prior.inside(*(np.asarray(table[k], "f8") for k in SURVEY))
 
 
 def degrade(observation, snr, seed=0):
     """An observation with noise added, in the shape of its own errors, down to a median S/N; None if it has no more."""
     good = observation.ivar > 0
-    have = np.median(observation.flux[good] * np.sqrt(observation.ivar[good]))
-    if have < 1.5 * snr:
+    if observation.snr < 1.5 * snr:
         return None
-    more = (have / snr) ** 2  # of the variance
+    more = (observation.snr / snr) ** 2  # of the variance
     sigma = np.sqrt((more - 1) / np.where(good, observation.ivar, np.inf))
     noise = sigma * np.random.default_rng(seed).standard_normal(len(WAVE))
     ivar = (observation.ivar / more).astype("f4")
     flux = (observation.flux + noise).astype("f4")
-    return Observation(flux, ivar, observation.continuum, observation.fit, observation.meta, observation.notes)
+    return replace(observation, flux=flux, ivar=ivar)
 
 
 def pulls(first, second):

@@ -95,7 +95,7 @@ def products(made, title=""):
     middle = {k: np.median(made.labels[k][0]) for k in ("teff", "logg", "m_h", "rv")}
     labels = "{teff:.0f} K, log g {logg:.2f}, [M/H] {m_h:.2f}, {rv:.0f} km/s".format(**middle)
     warn = f"\nwarning: {'; '.join(made.warnings)}" if made.warnings else ""
-    axes[0].set_title(f"{title}   S/N {made.snr:.0f}   {labels}{warn}", fontsize=9, loc="left")
+    axes[0].set_title(f"{title}   S/N {o.snr:.0f}   {labels}{warn}", fontsize=9, loc="left")
     axes[0].legend(fontsize=8, ncols=3, loc="lower right")
     fig.supylabel("normalised flux", fontsize=10)
     return fig

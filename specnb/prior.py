@@ -39,6 +39,12 @@ def logg_min(teff):
     return 0.8 + (teff - TEFF[0]) / 1000
 
 
+def inside(teff, logg, m_h):
+    """Whether labels lie inside the prior, by arrays of one shape."""
+    good = (teff > TEFF[0]) & (teff < TEFF[1]) & (logg < LOGG_MAX) & (logg > logg_min(teff))
+    return good & (m_h > M_H[0]) & (m_h < M_H[1])
+
+
 def quantiles(p):
     """Labels at probabilities ``p``: (…, 6) in 0…1 → (…, 6) teff, logg, m_h, alpha_m, rv, vsini."""
     # uniform inside the domain, whose width in log g varies with teff: invert the trapezoid's distribution

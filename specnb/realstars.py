@@ -54,9 +54,7 @@ def load(folder):
     table = Table.read(Path(folder) / "labels.csv", format="csv")
     if missing := {"file", "desig", "z", "teff", "logg", "feh"} - set(table.colnames):
         raise ValueError(f"labels.csv in {str(folder)!r} lacks {sorted(missing)}")
-    inside = (table["teff"] > prior.TEFF[0]) & (table["teff"] < prior.TEFF[1]) & (table["logg"] < prior.LOGG_MAX)
-    inside &= (table["logg"] > prior.logg_min(table["teff"])) & (table["feh"] > prior.M_H[0])
-    table = table[inside & (table["feh"] < prior.M_H[1])]
+    table = table[prior.inside(table["teff"], table["logg"], table["feh"])]
     if not len(table):
         raise ValueError(f"folder {str(folder)!r} has no star inside the emulator's domain")
     rows = []
