@@ -21,6 +21,7 @@ app.registered_commands += commands.app.registered_commands
 
 STAGE = Path("build/book")
 Profile = Annotated[str, typer.Option(help="smoke, quick, cpu or full")]
+Workers = Annotated[int | None, typer.Option(min=1, help="notebooks at once; default: by cores, one with a GPU")]
 
 
 def _fail(error):
@@ -38,29 +39,34 @@ def _parameters(profile, settings):
     return chosen
 
 
+def _all():
+    return sorted(Path("notebooks").glob("*.ipynb"))
+
+
 @app.command()
 def run(
     notebooks: Annotated[list[Path] | None, typer.Argument(help="default: all in notebooks/")] = None,
     profile: Profile = "quick",
     p: Annotated[list[str] | None, typer.Option("-p", help="key=value, a parameter; YAML values")] = None,
     stage: Annotated[Path, typer.Option(help="folder of the executed copies")] = STAGE,
+    workers: Workers = None,
 ):
-    """Execute notebooks by papermill; what has run with the same inputs is not run again."""
+    """Execute notebooks by papermill, side by side; what has run with the same inputs is not run again."""
     from specnb import run as runner
 
     try:
-        runner.run(notebooks or sorted(Path("notebooks").glob("[0-9]*.ipynb")), stage, _parameters(profile, p or []))
+        runner.run(notebooks or _all(), stage, _parameters(profile, p or []), workers)
     except (ValueError, RuntimeError, OSError) as error:
         _fail(error)
 
 
 @app.command()
-def book(profile: Profile = "quick", stage: Path = STAGE):
+def book(profile: Profile = "quick", stage: Path = STAGE, workers: Workers = None):
     """Execute the notebooks and build the HTML book."""
     from specnb import run as runner
 
     try:
-        runner.run(sorted(Path("notebooks").glob("[0-9]*.ipynb")), stage, {"profile": profile})
+        runner.run(_all(), stage, {"profile": profile}, workers)
         typer.echo(f"The book: {runner.build_book(Path(), stage)}")
     except (ValueError, RuntimeError, OSError) as error:
         _fail(error)

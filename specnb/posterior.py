@@ -180,3 +180,28 @@ def sample_posterior(flux, ivar, n_samples=64, seed=0, method="exact", operator=
             draws = [METHODS[method](model, flux[i : i + 1], ivar[i : i + 1], n, steps, rng, **seen) for n in parts]
         out.append(torch.cat(draws))
     return restore(torch.stack(out))
+
+
+@torch.no_grad()
+def band(flux, ivar, model=None):
+    """68 % of what an observation allows in each pixel, in closed form: that of one pass (``exact`` with one step).
+
+    Parameters
+    ----------
+    flux, ivar, model
+        As of :func:`sample_posterior`.
+
+    Returns
+    -------
+    low, high : numpy.ndarray or torch.Tensor
+        Mean less and plus the standard deviation, the kind and shape of ``flux``.
+    """
+    flux, ivar, restore = validate.spectra(flux, ivar)
+    model = model or denoisers.load("bounded", str(flux.device))
+    low, high = [], []
+    for y, w in zip(flux[:, None], ivar[:, None], strict=True):
+        mean, covariance, basis, own = model.local(torch.where(w > 0, y, model.mean), noise_map(w))
+        scatter = ((basis @ torch.linalg.cholesky(covariance)[0].float()).square().sum(1) + own[0]).sqrt()
+        low.append(mean[0] - scatter)
+        high.append(mean[0] + scatter)
+    return restore(torch.stack(low)), restore(torch.stack(high))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import safetensors.torch
 import torch
 from safetensors import safe_open
@@ -92,3 +93,40 @@ def read(path):
 def interval(value, low, high, scale=1.0, digits=2):
     """How tables show a number with its interval."""
     return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+
+def digest(path, *keys):
+    """Numbers of a results file, a line each, as notebooks print them for nbval to compare.
+
+    Parameters
+    ----------
+    path : path
+        What :func:`write` wrote.
+    keys : str
+        Where a number or a list of them lies: ``"levels/0/rho"``.
+
+    Returns
+    -------
+    str
+    """
+    lines = []
+    for key in keys:
+        value = read(path)
+        for step in key.split("/"):
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        values = value if isinstance(value, list) else [value]
+        lines.append(f"{key}: {' '.join(map(_short, values))}")
+    return "\n".join(lines)
+
+
+def _short(value):
+    return np.format_float_positional(value, 5, fractional=False) if isinstance(value, float) else str(value)
+
+
+def cost(path):
+    """What a run cost and where it ran, a sentence."""
+    made = read(path)["provenance"]
+    return (
+        f"{made['wall_s']:.0f} s on {made['device']}, profile {Path(path).parent.name}, {made['date'][:10]}, "
+        f"commit {made['commit'] or 'unknown'}, specnb {made['specnb']}, torch {made['torch']}"
+    )

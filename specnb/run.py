@@ -2,7 +2,8 @@
 
 papermill rewrites its output in place after every cell and Jupyter Book builds failed notebooks without a word, so a
 notebook is run into a temporary file, examined, and only then moved to its place. A notebook whose source, package and
-parameters are unchanged is not run again.
+parameters are unchanged is not run again. One that must wait for others says so in its metadata:
+``{"specnb": {"after": ["01_limit"]}}``; what is independent runs side by side.
 """
 
 import hashlib
@@ -11,15 +12,19 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import nbformat
 import papermill
 import torch
 
-from specnb import verdict
+from specnb import answer, verdict
 
 PROSE = ("_config.yml", "_toc.yml", "book")
+AT_ONCE = 4
+"""Notebooks side by side at most: a kernel takes about 1.5 GB."""
 
 
 def fingerprint(notebook, parameters):
@@ -93,7 +98,7 @@ def execute(notebook, output, parameters):
             parameters,
             cwd=str(notebook.parent),
             kernel_name="python3",
-            progress_bar=sys.stderr.isatty(),
+            progress_bar=False,
         )
     except papermill.PapermillExecutionError as error:
         raise RuntimeError(f"{notebook.name} failed in cell {error.cell_index}; see {failed}\n{error}") from error
@@ -106,33 +111,133 @@ def execute(notebook, output, parameters):
     return True
 
 
-def run(notebooks, stage, parameters, say=print):
-    """Run notebooks one after the other into ``stage/notebooks``; paths of the executed copies."""
-    os.environ.setdefault("TQDM_DISABLE", "1")  # bars in a batch run would end up in the outputs
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl when another process wants the cores
+def order(notebooks):
+    """What waits for what, a ``graphlib.TopologicalSorter`` of paths, from the notebooks' own metadata.
+
+    Raises
+    ------
+    ValueError
+        If notebooks wait for each other.
+    """
+    by_name = {path.stem: path for path in notebooks}
+    graph = TopologicalSorter()
+    for path in notebooks:
+        first = nbformat.read(path, 4).metadata.get("specnb", {}).get("after", [])
+        graph.add(path, *(by_name[name] for name in first if name in by_name))  # others have run already, or not
+    try:
+        graph.prepare()
+    except CycleError as error:
+        raise ValueError(f"notebooks wait for each other: {[p.stem for p in error.args[1]]}") from None
+    return graph
+
+
+def run(notebooks, stage, parameters, workers=None, say=print):
+    """Run notebooks into ``stage/notebooks``.
+
+    Parameters
+    ----------
+    notebooks : list of path
+    stage : path
+    parameters : dict
+        For all of them.
+    workers : int, optional
+        How many at once; by default one for each core up to ``AT_ONCE``, and one where there is a GPU.
+    say : callable
+        Takes a line of progress.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The executed copies.
+
+    Raises
+    ------
+    ValueError
+        No notebooks, or notebooks that wait for each other.
+    RuntimeError
+        Some failed; what does not depend on them was run nevertheless.
+    """
+    notebooks = list(map(Path, notebooks))
     if not notebooks:
         raise ValueError("no notebooks; name some, or run in the folder that holds notebooks/ (a clone)")
-    outputs = []
-    for notebook in map(Path, notebooks):
-        output = Path(stage) / "notebooks" / notebook.name
-        ran = execute(notebook, output, parameters)
-        say(f"{notebook.name}: {'executed' if ran else 'up to date'} ({output})")
-        outputs.append(output)
-    return outputs
+    cores = os.cpu_count() or 1
+    workers = min(workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(notebooks))
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars in a batch run would end up in the outputs
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl when another process wants the cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // workers, 1)))
+    graph, outputs, failures, running = order(notebooks), {}, {}, {}
+    with ThreadPoolExecutor(workers) as pool:
+        while graph.is_active():
+            for notebook in graph.get_ready():
+                output = outputs[notebook] = Path(stage) / "notebooks" / notebook.name
+                running[pool.submit(execute, notebook, output, parameters)] = notebook
+            if not running:
+                break  # the rest waits for what failed
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                notebook = running.pop(future)
+                if error := future.exception():
+                    failures[notebook] = error
+                    say(f"{notebook.name}: FAILED")
+                    continue
+                say(f"{notebook.name}: {'executed' if future.result() else 'up to date'} ({outputs[notebook]})")
+                graph.done(notebook)
+    if waiting := [path.name for path in notebooks if path not in outputs]:
+        say(f"not run, because what they wait for failed: {', '.join(waiting)}")
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        raise RuntimeError("\n".join(str(error) for error in failures.values()))
+    return [outputs[path] for path in notebooks]
+
+
+def opened(notebook, folder):
+    """An executed notebook with what came out of it, by the results in ``folder``, below its first cell."""
+    page = nbformat.read(notebook, 4)
+    if text := verdict.opening(notebook.stem, folder):
+        page.cells.insert(1, nbformat.v4.new_markdown_cell(text, id="answer"))
+    return page
 
 
 def build_book(root, stage):
-    """HTML from executed notebooks and the prose of ``root``; warnings are errors. Returns the first page's path."""
+    """HTML from the executed notebooks in ``stage`` and the prose of ``root``; warnings are errors.
+
+    Parameters
+    ----------
+    root, stage : path
+        The clone, and the folder that :func:`run` wrote to.
+
+    Returns
+    -------
+    pathlib.Path
+        The first page.
+
+    Raises
+    ------
+    RuntimeError
+        Jupyter Book complained.
+    """
+    from specnb import interactive  # needs the extra `book`, as Jupyter Book does
+
     root, stage = Path(root), Path(stage)
+    site, found = stage / "site", root / "results"
+    shutil.rmtree(site, ignore_errors=True)
     for name in PROSE:
-        source, target = root / name, stage / name
+        source, target = root / name, site / name
+        target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
+            shutil.copytree(source, target)
         else:
             shutil.copy2(source, target)
-    verdict.write(root / "results", stage / "book" / "verdict.md")
+    (site / "notebooks").mkdir()
+    for notebook in sorted((stage / "notebooks").glob("*.ipynb")):
+        if not notebook.stem.endswith(".failed"):
+            nbformat.write(opened(notebook, found), site / "notebooks" / notebook.name)
+    verdict.write(found, site / "book" / "verdict.md")
+    answer.write(found, site / "book")
+    interactive.write_script(site / "extra")
     entry = "from jupyter_book.cli.main import main; main()"  # this interpreter's, whatever PATH says
-    command = [sys.executable, "-c", entry, "build", str(stage), "-n", "-W", "--keep-going", "--quiet"]
-    if subprocess.run(command).returncode:
+    command = [sys.executable, "-c", entry, "build", str(site), "--path-output", str(stage)]
+    if subprocess.run([*command, "-n", "-W", "--keep-going", "--quiet"]).returncode:
         raise RuntimeError("Jupyter Book reported warnings or errors; they are printed above")
     return stage / "_build" / "html" / "index.html"

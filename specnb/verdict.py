@@ -5,12 +5,13 @@ the weights that it depends on were last changed is shown as stale.
 """
 
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from specnb import results
-from specnb.verdict_rows import ROWS
+from specnb import results, verdict_rows, verdict_world
 from specnb.verdict_without import WITHOUT
 
+ROWS = (*verdict_rows.ROWS, *verdict_world.ROWS)
 PROFILES = ("full", "cpu", "quick")
 """What counts, best first; smoke runs prove nothing."""
 
@@ -47,26 +48,80 @@ def changed_since(commit, weights):
     return [Path(line).stem for line in listed.splitlines()]
 
 
-def line(row, folder):
-    """One row as Markdown."""
-    link = f"{{doc}}`{row.notebook[:2]} <../notebooks/{row.notebook}>`"
-    start = f"| **{row.name}** | {row.what} | {row.plan} "
+@dataclass(frozen=True)
+class Finding:
+    """A row and what the results say of it.
+
+    Attributes
+    ----------
+    verdict : str
+        Markdown; a word in italics if there is nothing to judge.
+    ours, limit : str
+        As of :class:`specnb.verdict_rows.Answer`.
+    made : dict
+        Provenance with ``profile``; empty if there is no result.
+    """
+
+    verdict: str
+    ours: str = ""
+    limit: str = ""
+    made: dict = field(default_factory=dict)
+
+    @property
+    def origin(self):
+        """Profile, day, device and commit."""
+        if not self.made:
+            return ""
+        m = self.made
+        return f"{m['profile']}, {m['date'][:10]}, {m['device'].split(',')[0]}, {str(m['commit'])[:7]}"
+
+
+def judge(row, folder):
+    """The :class:`Finding` of a row."""
     profile, numbers = newest(folder, row.source)
     if numbers is None:
-        return f"{start}| *missing* | | | {link} |"
+        return Finding("*missing*")
     try:
         answer = row.read(numbers)
     except (KeyError, IndexError, StopIteration):
-        return f"{start}| *stale: the file lacks what is asked* | | | {link} |"
+        return Finding("*stale: the file lacks what is asked*")
     made = numbers["provenance"]
     changed = changed_since(made["commit"], row.weights)
     verdict = "open: too few stars" if answer.plan is None else "yes" if answer.plan else "no"
     if answer.plan and not answer.aim:
         verdict = "yes, aim missed"
+    verdict = f"**{verdict}**"
     if changed:
         verdict += f"; *stale: {', '.join(changed)} changed since*"
-    origin = f"{link}, {profile}, {made['date'][:10]}, {made['device'].split(',')[0]}"
-    return f"{start}| **{verdict}** | {answer.ours} | {answer.limit} | {origin} |"
+    return Finding(verdict, answer.ours, answer.limit, {**made, "profile": profile})
+
+
+def line(row, folder):
+    """One row as Markdown."""
+    link, found = f"{{doc}}`{row.notebook} <../notebooks/{row.notebook}>`", judge(row, folder)
+    origin = f"{link}, {found.origin}" if found.origin else link
+    return f"| **{row.name}** | {row.what} | {row.plan} | {found.verdict} | {found.ours} | {found.limit} | {origin} |"
+
+
+def opening(notebook, folder):
+    """What came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
+    asked = {}
+    for row in ROWS:
+        if row.notebook == notebook:
+            asked.setdefault(row.read, []).append(row)  # a question and an experiment may have one answer
+    parts = []
+    for rows in asked.values():
+        row, found = rows[-1], judge(rows[-1], folder)
+        names = ", ".join(r.name for r in rows)
+        limit = f" Beside it: {found.limit}." if found.limit not in ("", "—") else ""
+        plan = f" (the plan: {row.plan})" if row.plan != "—" else ""
+        result = f"{found.ours}.{limit} " if found.ours else ""
+        origin = f" [{found.origin}]" if found.origin else ""
+        parts.append(f"- *{names}: {row.what}*{plan}. {result}Verdict: {found.verdict}{origin}")
+    if not parts:
+        return ""
+    head = "**Result and verdict**, of the largest run that is kept. Below it, the run that is named at the page's end."
+    return f"{head}\n\n" + "\n".join(parts) + "\n"
 
 
 def render(folder=None):

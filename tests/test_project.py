@@ -87,9 +87,9 @@ def test_imports_run_one_way():
         "hallucination", "velocity", "modelerror", "normalise", "native", "readers",
         "surveyfiles", "spectroscopy",
         "limit", "yardstick", "profiles", "checkpoint", "objectives", "train", "emulator_card", "denoiser_card",
-        "flow_card", "ablation", "comparison", "parameters", "coverage", "verdict_rows", "verdict_without", "verdict",
-        "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "own", "ownchecks",
-        "commands", "run", "cli",
+        "flow_card", "ablation", "comparison", "parameters", "coverage", "verdict_rows", "verdict_world",
+        "verdict_without", "verdict", "realstars", "linelists", "lte", "lte_grid", "lte_check", "plotting", "answer",
+        "interactive", "explore", "own", "ownchecks", "commands", "run", "cli",
     ]  # fmt: skip
     assert {p.stem for p in (ROOT / "specnb").glob("*.py")} == {*order, "__init__"}
     for i, name in enumerate(order):

@@ -18,7 +18,8 @@ def strip(notebook):
             cell.execution_count = 1 if compared else None
             cell.outputs = cell.outputs if compared else []
             for output in cell.outputs:
-                output.execution_count = 1
+                if output.output_type == "execute_result":
+                    output.execution_count = 1
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return notebook
 

@@ -1,0 +1,99 @@
+"""Rows of the verdict that the plan does not have: the world that everything is measured in, real spectra, sliders."""
+
+from specnb.results import interval
+from specnb.verdict_rows import BOUNDED, LABELS, Answer, Row
+
+LASP = {"teff": 49, "logg": 0.03, "m_h": 0.03}
+"""Scatter of the labels that LAMOST's pipeline gives a star that it sees again (labels of the files in own.json)."""
+
+
+def emulator(numbers):
+    e = numbers["emulator"]
+    return Answer(
+        f"RMS {interval(e['rms'], *e['rms_interval'], 1e4)} × 10⁻⁴ of the continuum in {e['stars']} stars that it was "
+        f"not trained on, worst star {1e4 * e['worst']:.1f} × 10⁻⁴",
+        "—",
+        e["rms"] <= 5e-4,
+        e["rms_interval"][-1] <= 5e-4,
+    )
+
+
+def reality(numbers):
+    held = {k: (v["without_model_error"], v["with_model_error"]) for k, v in numbers["real_stars"].items()}
+    return Answer(
+        "LAMOST pixels within 1 σ with the model's error, by region: "
+        + "; ".join(f"{k} Å: {interval(*b['within_1'])}" for k, (_, b) in held.items()),
+        "without it: " + "; ".join(f"{a['within_1'][0]:.2f}" for a, _ in held.values()) + "; right errors: 0.68",
+        all(b["within_1"][1] < 0.73 and b["within_1"][2] > 0.63 for _, b in held.values()),
+    )
+
+
+def bounded_levels(numbers):
+    found = {level: v["mse"]["one pass"] for level, v in numbers["improvement"].items()}
+    others = {
+        level: max(v["mse"][k][0] for k in ("wiener", "pca", "dncnn")) for level, v in numbers["improvement"].items()
+    }
+    return Answer(
+        "MSE " + "; ".join(f"λ = {k}: −{interval(*v, 100, 1)} %" for k, v in found.items()),
+        "best of Wiener, PCA, DnCNN: " + "; ".join(f"−{100 * v:.1f} %" for v in others.values()),
+        found["0.5"][1] > 0.595 and found["0.4"][1] > 0.285 and min(low for _, low, _ in found.values()) > 0,
+        all(v[0] > others[k] for k, v in found.items()),
+    )
+
+
+def survey_labels(numbers):
+    best = numbers["labels"].get("30 to 70", numbers["labels"]["all"])["flow"]
+    units = {"teff": ("K", 0), "logg": ("dex", 2), "m_h": ("dex", 2)}
+    return Answer(
+        f"scatter against the labels of the survey, {best['stars']} stars of S/N 30 to 70: "
+        + "; ".join(f"{k} {interval(*best[k]['scatter'], digits=d)} {unit}" for k, (unit, d) in units.items()),
+        "the survey's own, of stars seen twice: " + "; ".join(f"{k} {v}" for k, v in LASP.items()),
+        all(best[k]["scatter"][1] <= LASP[k] for k in LASP),
+    )
+
+
+def visits(numbers):
+    pulls = numbers["repeats"]["errors of the residuals"]
+    labels = ("teff", "logg", "m_h", "alpha_m", "rv", "vsini")
+    return Answer(
+        f"scatter of differences over their errors, {numbers['pairs']} pairs of visits"
+        + ("" if numbers["real"] else " of *simulated* stars")
+        + ": "
+        + "; ".join(f"{k} {interval(*pulls[k])}" for k in labels),
+        "right errors: 1",
+        all(pulls[k][1] < 1.1 for k in labels),
+    )
+
+
+def warnings(numbers):
+    doubted = {k: v for k, v in numbers["doubted"].items()}
+    return Answer(
+        "share with a warning: " + "; ".join(f"{k}: {interval(*v)}" for k, v in doubted.items()),
+        "—",
+        all((v[2] < 0.5) if k == "inside" else (v[1] > 0.5) for k, v in doubted.items()),
+        doubted["inside"][0] < 0.1,
+    )
+
+
+def sliders(numbers):
+    ms = numbers["milliseconds"]
+    return Answer(
+        "; ".join(f"{k}: median {v['median']:.0f} ms, slowest of {numbers['moves']} {v['slowest']:.0f} ms"
+                  for k, v in ms.items()),
+        "—",
+        all(v["median"] < 200 for v in ms.values()),
+        all(v["slowest"] < 200 for v in ms.values()),
+    )  # fmt: skip
+
+
+ROWS = (
+    Row("MVP-0.5", "the denoiser at every noise level", "MSE −59.5 % at λ = 0.5, −28.5 % at 0.4, worse below 0.3",
+        "bounded", "02_bounded", BOUNDED, bounded_levels),
+    Row("world", "how near the emulator is to the spectra that it stands for", "RMS ≤ 5 × 10⁻⁴", "data", "00_data",
+        ("emulator",), emulator),
+    Row("world", "how near its stars are to real ones", "—", "stars", "11_stars", ("emulator",), reality),
+    Row("sky", "labels of LAMOST stars", "—", "own", "10_your_spectra", LABELS, survey_labels),
+    Row("sky", "error bars, by two visits of a star", "—", "own", "10_your_spectra", LABELS, visits),
+    Row("sky", "warnings: few inside of the prior, most outside", "—", "own", "10_your_spectra", LABELS, warnings),
+    Row("explore", "from a moved slider to the new spectrum", "< 200 ms", "explore", "explore", BOUNDED, sliders),
+)  # fmt: skip
