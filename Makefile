@@ -6,13 +6,13 @@ READY := $(VENV)/.ready
 PROFILE ?= quick
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help book test test-fast test-slow lint bench lab clean
+.PHONY: help book test test-fast test-slow test-browser lint bench lab clean
 
 help:
 	@echo "make book   execute the notebooks (PROFILE=$(PROFILE)) and build build/book/_build/html"
 	@echo "make test   pytest and nbval"
 	@echo "make lab    JupyterLab on the notebooks"
-	@echo "make bench  benchmarks; make test-slow, make lint, make clean"
+	@echo "make bench  benchmarks; make test-slow, make test-browser (needs Chromium), make lint, make clean"
 
 $(READY): pyproject.toml constraints.txt
 	@echo "== installing into $(VENV) (about 2 GB; a few minutes the first time)"
@@ -34,7 +34,7 @@ lint: $(READY)
 
 test-fast: $(READY)
 	@echo "== pytest and nbval"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" --durations 10 \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not browser" --durations 10 \
 		tests --nbval-lax --nbval-current-env notebooks
 
 $(VENV)/.ready-grid: $(READY)
@@ -45,6 +45,10 @@ $(VENV)/.ready-grid: $(READY)
 test-slow: $(VENV)/.ready-grid
 	@echo "== slow tests"
 	@$(BIN)/python -m pytest -m slow --durations 10
+
+test-browser: $(READY)
+	@echo "== the book in Chromium"
+	@$(BIN)/python -m pytest -m browser -n 2 --durations 5 tests/test_pages.py
 
 bench: $(READY)
 	@$(BIN)/python -m pytest -s benchmarks -o python_files='bench_*.py' --benchmark-columns=min,median,ops

@@ -28,23 +28,24 @@ ALT = (
 )
 
 
-def _levels(folder):
-    return newest(folder, "limit")[1]["levels"]
-
-
-def _found(folder):
-    return {name: newest(folder, name)[1] for name in ("parameters", "coverage", "dps")}
+def _found(folder, name):
+    """Content of the result that counts."""
+    profile, numbers = newest(folder, name)
+    if profile is None:
+        raise ValueError(f"no results of {name} in {folder}; run its notebook at profile quick or larger")
+    return numbers
 
 
 def sentences(folder):
     """Three sentences, Markdown."""
-    limit, found = _levels(folder), _found(folder)
+    limit = _found(folder, "limit")["levels"]
+    labels, coverage, dps = (_found(folder, name) for name in ("parameters", "coverage", "dps"))
     at = next(level for level in limit if level["snr"] == 10)["methods"]
     rho = [level["methods"]["bounded"]["rho"][0] for level in limit]
     classical = min((at[k]["rho"][0], NAMES[k]) for k in ("savgol", "wavelet", "gp", "pca", "wiener"))
-    points = {k: v["all"]["m_h"]["scatter"][0] for k, v in found["parameters"]["levels"]["10"]["points"].items()}
-    held = [v["as drawn"]["68"][0] for _, table in by_level(found["coverage"]["flow"]) for v in table.values()]
-    (_, features) = by_level(found["dps"]["features"])[0]
+    points = {k: v["all"]["m_h"]["scatter"][0] for k, v in labels["levels"]["10"]["points"].items()}
+    held = [v["as drawn"]["68"][0] for table in coverage["flow"].values() for v in table.values()]
+    _, features = by_level(dps["features"])[0]
     kept = np.median(features["survival"]["exact, mean"]["added line"])
     return (
         f"1. **They denoise, close to the best that is possible**: at S/N 10 the mean square error falls by "
@@ -64,21 +65,21 @@ def sentences(folder):
 
 def table(folder):
     """ρ of methods by S/N, Markdown."""
-    limit = _levels(folder)
+    made = _found(folder, "limit")
+    limit, where = made["levels"], made["provenance"]
     names = [k for k in NAMES if k in limit[0]["methods"]]
     head = "| RMSE over the limit, ρ | " + " | ".join(f"S/N {level['snr']}" for level in limit) + " |"
     rows = [
         f"| {NAMES[k]} | " + " | ".join(f"{level['methods'][k]['rho'][0]:.2f}" for level in limit) + " |" for k in names
     ]
-    profile, made = newest(folder, "limit")
-    where = made["provenance"]
+    profile, _ = newest(folder, "limit")
     origin = f"{made['stars_per_level']} test stars each, profile {profile}, {where['date'][:10]}, {where['device']}"
     return "\n".join([head, "|---" * (1 + len(limit)) + "|", *rows]) + f"\n\n{origin}, commit {where['commit'][:7]}.\n"
 
 
 def figure(folder):
     """Error over the limit, and coverage of the labels, against S/N."""
-    limit, found = _levels(folder), _found(folder)
+    limit, flow = _found(folder, "limit")["levels"], by_level(_found(folder, "coverage")["flow"])
     plotting.style()
     fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), width_ratios=[1.7, 1])
     snrs = [level["snr"] for level in limit]
@@ -92,15 +93,15 @@ def figure(folder):
     left.set_yticks([1, 2, 3, 5, 10], [1, 2, 3, 5, 10])
     left.minorticks_off()
     left.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    for snr, labels in by_level(found["coverage"]["flow"]):
+    for snr, labels in flow:
         for k, (label, v) in enumerate(labels.items()):
             value, low, high = v["as drawn"]["68"]
             at = snr * 1.06 ** (k - len(labels) / 2)
             color = plotting.PALETTE[k]
             right.errorbar(at, value, [[value - low], [high - value]], color=color, marker="o", ms=4, lw=1,
-                           label=label if snr == by_level(found["coverage"]["flow"])[0][0] else None)  # fmt: skip
+                           label=label if snr == flow[0][0] else None)  # fmt: skip
     right.axhline(0.68, color="black", ls="--", lw=0.9)
-    ticks = [snr for snr, _ in by_level(found["coverage"]["flow"])]
+    ticks = [snr for snr, _ in flow]
     right.set(xscale="log", ylim=(0.5, 0.86), xlabel="S/N", ylabel="truths inside 68 % intervals")
     right.set_xticks(ticks, ticks)
     right.minorticks_off()
@@ -124,12 +125,15 @@ def block(folder):
     return f"{MARKS[0]}\n{sentences(folder)}\n![{ALT}](results/{FIGURE})\n\n{table(folder)}{MARKS[1]}"
 
 
-def update(root=None):
-    """Write the answer into the README of a clone, and the figure into ``results``; returns the README's path."""
-    root = results.ROOT if root is None else Path(root)
-    readme, folder = root / "README.md", root / "results"
-    text = re.sub(f"{MARKS[0]}.*{re.escape(MARKS[1])}", lambda _: block(folder), readme.read_text(), flags=re.S)
-    results.write_bytes(readme, text.encode())
+def between(text, new):
+    """A text with what stands between the marks, and the marks, replaced by ``new``."""
+    return re.sub(f"{MARKS[0]}.*{re.escape(MARKS[1])}", lambda _: new, text, flags=re.S)
+
+
+def update():
+    """Write the answer into the README of the checkout, and its figure into ``results``; returns the README's path."""
+    readme, folder = results.ROOT / "README.md", results.ROOT / "results"
+    results.write_bytes(readme, between(readme.read_text(), block(folder)).encode())
     fig = figure(folder)
     fig.savefig(folder / FIGURE, dpi=110)
     plt.close(fig)

@@ -147,6 +147,17 @@ def verdict(output: Annotated[Path | None, typer.Option("-o", help="file; defaul
 
 
 @app.command()
+def answer():
+    """Write the answer so far, from the results in the clone, into its README."""
+    from specnb import answer as page
+
+    try:
+        typer.echo(page.update())
+    except (ValueError, OSError) as error:
+        _fail(error)
+
+
+@app.command()
 def yardstick(output: Annotated[Path | None, typer.Option("-o", help="file; default: the one that ships")] = None):
     """Sample the exact posteriors of the validation stars by which training measures ρ."""
     from specnb import yardstick as stars

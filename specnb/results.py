@@ -120,7 +120,7 @@ def digest(path, *keys):
 
 
 def _short(value):
-    return np.format_float_positional(value, 5, fractional=False) if isinstance(value, float) else str(value)
+    return np.format_float_positional(value, 5, fractional=False, trim="0") if isinstance(value, float) else str(value)
 
 
 def cost(path):

@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 import papermill
 import torch
+from jupyter_core.utils import ensure_event_loop
 
 from specnb import answer, verdict
 
@@ -111,6 +112,15 @@ def execute(notebook, output, parameters):
     return True
 
 
+def _execute(*arguments):
+    """:func:`execute` in a thread of its own, whose event loop is closed behind it."""
+    loop = ensure_event_loop()
+    try:
+        return execute(*arguments)
+    finally:
+        loop.close()
+
+
 def order(notebooks):
     """What waits for what, a ``graphlib.TopologicalSorter`` of paths, from the notebooks' own metadata.
 
@@ -170,7 +180,7 @@ def run(notebooks, stage, parameters, workers=None, say=print):
         while graph.is_active():
             for notebook in graph.get_ready():
                 output = outputs[notebook] = Path(stage) / "notebooks" / notebook.name
-                running[pool.submit(execute, notebook, output, parameters)] = notebook
+                running[pool.submit(_execute, notebook, output, parameters)] = notebook
             if not running:
                 break  # the rest waits for what failed
             done, _ = wait(running, return_when=FIRST_COMPLETED)

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 import yaml
 
+import specnb
+
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tools"))
 from strip import strip  # noqa: E402
@@ -62,11 +64,31 @@ def test_figures_have_alternative_text(path):
             assert cell.metadata["mystnb"]["figure"]["caption"]
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.name)
+def test_notebooks_open_and_close_alike(path):
+    cells = nbformat.read(path, 4).cells
+    assert cells[0].source.startswith("# ")
+    for part in ("**Question.**", "**What the plan ", "**Here.**"):
+        assert part in cells[0].source, part
+    *_, rerun, cost = cells
+    assert cost.source == "print(results.cost(path))"
+    assert rerun.source.startswith("## What it cost, and how to run it again\n\n```\n")
+    assert f"papermill notebooks/{path.name} out.ipynb --cwd notebooks " in rerun.source
+    *_, compared = (c for c in cells if "nbval-check-output" in c.metadata.get("tags", []))
+    assert "results.digest(" in compared.source
+    assert compared.outputs
+
+
 def test_every_notebook_is_in_the_book():
     contents = (ROOT / "_toc.yml").read_text()
     for path in NOTEBOOKS:
-        if path.name[0].isdigit():
-            assert f"notebooks/{path.stem}" in contents
+        assert f"notebooks/{path.stem}\n" in contents
+
+
+def test_the_package_page_lists_all_that_is_public():
+    page = (ROOT / "book" / "api.md").read_text()
+    for name in specnb.__all__:
+        assert re.search(rf":: {name}\n", page), name
 
 
 def test_no_file_is_too_large():

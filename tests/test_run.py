@@ -56,6 +56,50 @@ def test_what_cannot_be_accepted():
     assert "cell 0 raised" in run.complaint(error)
 
 
+def waiting(path, *sources, after):
+    source = notebook(path, *sources)
+    made = nbformat.read(source, 4)
+    made.metadata["specnb"] = {"after": after}
+    nbformat.write(made, source)
+    return source
+
+
+def test_what_waits_for_another_runs_after_it(tmp_path):
+    (tmp_path / "log").touch()
+    write = "with open('log', 'a') as f:\n    f.write('{}')"
+    first = waiting(tmp_path / "a.ipynb", "x = 1", write.format("a"), after=["b"])
+    second = notebook(tmp_path / "b.ipynb", "x = 1", "import time\ntime.sleep(1)", write.format("b"))
+    run.run([first, second], tmp_path / "stage", {}, workers=2)
+    assert (tmp_path / "log").read_text() == "ba"
+
+
+def test_one_failure_stops_only_what_waits_for_it(tmp_path):
+    said = []
+    broken = notebook(tmp_path / "broken.ipynb", "x = 1", "1 / 0")
+    waits = waiting(tmp_path / "waits.ipynb", "x = 1", after=["broken"])
+    good = notebook(tmp_path / "good.ipynb", "x = 1", "import time\ntime.sleep(1)")
+    with pytest.raises(RuntimeError, match=r"broken\.ipynb failed"):
+        run.run([broken, waits, good], tmp_path / "stage", {}, workers=2, say=said.append)
+    made = {p.name for p in (tmp_path / "stage" / "notebooks").iterdir()}
+    assert made == {"broken.failed.ipynb", "good.ipynb"}
+    assert any("waits.ipynb" in line and "not run" in line for line in said)
+
+
+def test_notebooks_that_wait_for_each_other_are_refused(tmp_path):
+    pair = [waiting(tmp_path / f"{a}.ipynb", "x = 1", after=[b]) for a, b in ("ab", "ba")]
+    with pytest.raises(ValueError, match="wait for each other"):
+        run.run(pair, tmp_path / "stage", {})
+    with pytest.raises(ValueError, match="no notebooks; name some"):
+        run.run([], tmp_path / "stage", {})
+
+
+def test_a_page_opens_with_what_came_out(tmp_path):
+    made = run.opened(notebook(tmp_path / "01_limit.ipynb", "x = 1"), results.ROOT / "results")
+    assert made.cells[1].cell_type == "markdown"
+    assert "Verdict: **" in made.cells[1].source
+    assert len(run.opened(notebook(tmp_path / "other.ipynb", "x = 1"), results.ROOT / "results").cells) == 1
+
+
 def test_command_line_passes_typed_parameters(tmp_path):
     source = notebook(
         tmp_path / "a.ipynb",
@@ -80,3 +124,14 @@ def test_results_are_written_whole_with_provenance(tmp_path):
         results.write(path, {"a": float("nan")}, {}, 0)
     assert results.read(path) == found
     assert [p.name for p in path.parent.iterdir()] == ["x.json"]
+
+
+def test_a_digest_shows_what_is_asked_and_the_cost_where_it_ran(tmp_path):
+    numbers = {"a": {"b": [{"rho": [1.0, 0.00047174, 2.5]}]}, "n": 7, "same": True}
+    path = results.write(tmp_path / "quick" / "x.json", numbers, results.provenance("cpu", 3), 61.26)
+    assert results.digest(path, "a/b/0/rho", "n", "same").splitlines() == [
+        "a/b/0/rho: 1.0 0.00047174 2.5", "n: 7", "same: True"]  # fmt: skip
+    with pytest.raises(KeyError):
+        results.digest(path, "a/c")
+    assert results.cost(path).startswith("61 s on ")
+    assert "profile quick" in results.cost(path)

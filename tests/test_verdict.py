@@ -6,7 +6,8 @@ import json
 import pytest
 
 from specnb import results, verdict
-from specnb.verdict_rows import ROWS, within
+from specnb.verdict import ROWS
+from specnb.verdict_rows import within
 
 LIMIT = {
     "provenance": {"commit": "HEAD", "date": "2026-01-02T00:00:00+00:00", "device": "a processor, 1 threads"},
@@ -54,7 +55,7 @@ def test_the_larger_profile_counts_and_smoke_never(tmp_path):
     page(tmp_path, LIMIT, "quick")
     line, _ = page(tmp_path, better, "cpu")
     assert "99.8 [99.7, 99.8] % at λ = 0.5" in line
-    assert ", cpu, 2026-01-02, a processor |" in line
+    assert ", cpu, 2026-01-02, a processor, HEAD |" in line
 
 
 def test_a_result_from_before_the_weights_is_stale(tmp_path, monkeypatch):
@@ -93,3 +94,18 @@ def test_what_an_interval_does_not_decide_stays_open():
     assert within([(0, -0.5, 0.5)], -1, 1) is True
     assert within([(0, -0.5, 0.5), (0.8, 0.2, 1.4)], -1, 1) is None
     assert within([(0, -0.5, 0.5), (1.8, 1.2, 2.4)], -1, 1) is False
+
+
+def test_a_chapter_opens_with_its_rows_and_their_origin(tmp_path):
+    page(tmp_path, LIMIT)
+    text = verdict.opening("01_limit", tmp_path)
+    assert "MVP-0.5" in text
+    assert "(the plan: MSE −59.5 % at λ = 0.5)" in text
+    assert "Verdict: **yes** [quick, 2026-01-02, a processor, HEAD]" in text
+    assert "*missing*" in verdict.opening("06_dps", tmp_path)
+    assert verdict.opening("no_such_notebook", tmp_path) == ""
+
+
+def test_every_notebook_has_a_row():
+    asked = {row.notebook for row in ROWS}
+    assert {p.stem for p in (results.ROOT / "notebooks").glob("*.ipynb")} == asked
