@@ -225,13 +225,20 @@ def _widths(numbers, name="bounded"):
     ]
 
 
+def _decided(rows, low, high):
+    """``(inside at S/N 20, 50)`` for rows (S/N, …, interval) that lie inside of low…high; empty where none do."""
+    snrs = sorted({row[0] for row in rows})
+    inside = [str(s) for s in snrs if within([row[-1] for row in rows if row[0] == s], low, high)]
+    return f" (certainly inside at S/N {', '.join(inside)})" if inside else ""
+
+
 def line_strengths(numbers):
     rows = _widths(numbers)
     snr, line, worst = max(rows, key=lambda row: abs(row[2][0]))
     ratio = "; ".join(f"S/N {snr}: {row['bounded']:.2f}" for snr, row in by_level(numbers["over_limit"]))
     return Answer(
-        f"bias of the equivalent width, worst of {len(rows)}: {line} at S/N {snr}, {interval(*worst, digits=1)} %; "
-        f"scatter over that of the exact mean: {ratio}",
+        f"bias of the equivalent width, worst of {len(rows)}: {line} at S/N {snr}, {interval(*worst, digits=1)} %"
+        f"{_decided(rows, -5, 5)}; scatter over that of the exact mean: {ratio}",
         "scatter ratio 1",
         within([v for _, _, v in rows], -5, 5),
         all(abs(v) < 1 for _, _, (v, _, _) in rows),
@@ -244,7 +251,7 @@ def velocities(numbers):
         for name in ("bounded", "limit")
     )
     return Answer(
-        f"km/s: {_by_snr(found)}",
+        f"km/s: {_by_snr(found)}{_decided(found, -1, 1)}",
         f"exact mean: {_by_snr(exact)}",
         within([v for _, v in found], -1, 1),
         all(abs(v[0]) < 0.1 for _, v in found),
