@@ -81,7 +81,7 @@ def figure(folder):
     """Error over the limit, and coverage of the labels, against S/N."""
     limit, flow = _found(folder, "limit")["levels"], by_level(_found(folder, "coverage")["flow"])
     plotting.style()
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), width_ratios=[1.7, 1])
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.9), width_ratios=[1.9, 1])
     snrs = [level["snr"] for level in limit]
     for k, color in zip((k for k in NAMES if k in limit[0]["methods"]), plotting.PALETTE[::-1], strict=False):
         rho = np.array([level["methods"][k]["rho"] for level in limit])

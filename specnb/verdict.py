@@ -17,14 +17,20 @@ PROFILES = ("full", "cpu", "quick")
 
 HEAD = """# Results at a glance
 
-Every experiment (MVP), question (Q) and hypothesis (H) of the plan, answered by the runs of this book. This page is
-written by `specnb verdict` from the files in `results/`; nothing on it is typed. Numbers in brackets are 95 %
-intervals. *Verdict* is the plan's own criterion; *aim missed* means that it is met, and what this project set out for
-is not; *open* that the interval does not decide.
+Every experiment (MVP), question (Q) and hypothesis (H) of the plan, answered by the runs of this book; what the plan
+does not have comes last. This page is written by `specnb verdict` from the files in `results/`; nothing on it is typed.
+*Verdict* is the plan's own criterion; *aim missed* means that it is met, and what this project set out for is not;
+*open* that the interval does not decide.
 
-:::{container} full-width
-| | question | the plan | verdict | our result | the limit, or what else there is | from |
-|---|---|---|---|---|---|---|
+| | verdict | question | the plan |
+|---|---|---|---|
+"""
+
+NUMBERS = """
+## In numbers
+
+Numbers in brackets are 95 % intervals; in square brackets at the end stand profile, day, device and commit of the run.
+
 """
 
 
@@ -97,37 +103,40 @@ def judge(row, folder):
 
 
 def line(row, folder):
-    """One row as Markdown."""
-    link, found = f"{{doc}}`{row.notebook} <../notebooks/{row.notebook}>`", judge(row, folder)
-    origin = f"{link}, {found.origin}" if found.origin else link
-    return f"| **{row.name}** | {row.what} | {row.plan} | {found.verdict} | {found.ours} | {found.limit} | {origin} |"
+    """One row of the table."""
+    link = f"{{doc}}`{row.name} <../notebooks/{row.notebook}>`"
+    return f"| {link} | {judge(row, folder).verdict} | {row.what} | {row.plan} |"
 
 
-def opening(notebook, folder):
-    """What came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
-    asked = {}
-    for row in ROWS:
-        if row.notebook == notebook:
-            asked.setdefault(row.read, []).append(row)  # a question and an experiment may have one answer
-    parts = []
-    for rows in asked.values():
-        row, found = rows[-1], judge(rows[-1], folder)
-        names = ", ".join(r.name for r in rows)
+def items(rows, folder):
+    """Rows in numbers, a Markdown item for each answer: a question and an experiment may share one."""
+    shared = {}
+    for row in rows:
+        shared.setdefault(row.read, []).append(row)
+    out = []
+    for same in shared.values():
+        row, found = same[-1], judge(same[-1], folder)
+        names = ", ".join(dict.fromkeys(r.name for r in same))
         limit = f" Beside it: {found.limit}." if found.limit not in ("", "—") else ""
         plan = f" (the plan: {row.plan})" if row.plan != "—" else ""
         result = f"{found.ours}.{limit} " if found.ours else ""
         origin = f" [{found.origin}]" if found.origin else ""
-        parts.append(f"- *{names}: {row.what}*{plan}. {result}Verdict: {found.verdict}{origin}")
-    if not parts:
-        return ""
+        out.append(f"- **{names}**, *{row.what}*{plan}: {result}Verdict: {found.verdict}{origin}")
+    return "\n".join(out) + "\n"
+
+
+def opening(notebook, folder):
+    """What came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
+    rows = [row for row in ROWS if row.notebook == notebook]
     head = "**Result and verdict**, of the largest run that is kept. Below it, the run that is named at the page's end."
-    return f"{head}\n\n" + "\n".join(parts) + "\n"
+    return f"{head}\n\n{items(rows, folder)}" if rows else ""
 
 
 def render(folder=None):
     """The page as Markdown, of results in ``folder`` (default: those of the checkout)."""
     folder = results.ROOT / "results" if folder is None else folder
-    return HEAD + "\n".join(line(row, folder) for row in ROWS) + "\n:::\n" + without_diffusion(folder)
+    table = "\n".join(line(row, folder) for row in ROWS)
+    return f"{HEAD}{table}\n{NUMBERS}{items(ROWS, folder)}{without_diffusion(folder)}"
 
 
 def without_diffusion(folder):

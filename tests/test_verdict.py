@@ -26,12 +26,12 @@ def page(tmp_path, limit=None, profile="quick"):
         (tmp_path / profile).mkdir(exist_ok=True)
         (tmp_path / profile / "limit.json").write_text(json.dumps(limit))
     lines = verdict.render(tmp_path).splitlines()
-    return next(line for line in lines if "**MVP-0.5**" in line), lines
+    return next(line for line in lines if line.startswith("- **MVP-0.5**, *bounded-noise")), lines
 
 
 def test_without_results_everything_is_missing(tmp_path):
     _, lines = page(tmp_path)
-    rows = [line for line in lines if line.startswith("| **")]
+    rows = [line for line in lines if line.startswith("| {doc}")]
     assert len(rows) == len(ROWS)
     assert all("*missing*" in line for line in rows)
 
@@ -55,7 +55,7 @@ def test_the_larger_profile_counts_and_smoke_never(tmp_path):
     page(tmp_path, LIMIT, "quick")
     line, _ = page(tmp_path, better, "cpu")
     assert "99.8 [99.7, 99.8] % at λ = 0.5" in line
-    assert ", cpu, 2026-01-02, a processor, HEAD |" in line
+    assert "[cpu, 2026-01-02, a processor, HEAD]" in line
 
 
 def test_a_result_from_before_the_weights_is_stale(tmp_path, monkeypatch):
