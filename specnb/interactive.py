@@ -60,7 +60,7 @@ def layout(**more):
     return dict(
         template="simple_white", paper_bgcolor="white", plot_bgcolor="white", height=430,
         margin=dict(l=55, r=10, t=70, b=45), hovermode="x", font_size=12, updatemenus=[zooms()],
-        legend=dict(orientation="h", y=-0.22, yanchor="top"),
+        legend=dict(orientation="h", x=1, xanchor="right", y=0.01, yanchor="bottom", bgcolor="rgba(255, 255, 255, 0.7)"),
         xaxis=dict(title="vacuum wavelength (Å)", range=[WAVE[0], WAVE[-1]], **axis),
         yaxis=dict(title="normalised flux", **axis),
     ) | more  # fmt: skip
@@ -88,8 +88,8 @@ def by_step(steps, prefix, active=0):
         dict(label=str(k), method="restyle", args=[{"y": [one.y for one in rows]}])
         for k, rows in zip(steps, drawn, strict=True)
     ]
-    slider = dict(active=active, currentvalue=dict(prefix=f"{prefix} "), steps=stops, pad=dict(t=75), len=0.95, x=0.02)
-    return go.Figure(drawn[active], layout(sliders=[slider], height=520, margin=dict(l=55, r=10, t=50, b=10)))
+    slider = dict(active=active, currentvalue=dict(prefix=f"{prefix} "), steps=stops, pad=dict(t=50), len=0.95, x=0.02)
+    return go.Figure(drawn[active], layout(sliders=[slider], height=500, margin=dict(l=55, r=10, t=40, b=10)))
 
 
 def show(figure, name, alt):

@@ -365,7 +365,7 @@ ROWS = (
     Row("MVP-2.1", "amortised posterior of labels", "< 1 s a star", "parameters", "07_parameters", LABELS, amortised),
     Row("MVP-3.0", "lines", "EW < 5 %", "lines", "08_lines", BOUNDED, line_strengths),
     Row("MVP-3.1", "calibration", "within 10 points", "coverage", "09_coverage", LABELS, calibration),
-    Row("open", "another instrument or resolution", "—", "dps", "06_dps", BOUNDED, instruments),
-    Row("open", "Poisson noise", "—", "dps", "06_dps", BOUNDED, poisson),
-    Row("open", "fast sampling", "—", "dps", "06_dps", BOUNDED, few_steps),
+    Row("beyond", "another instrument or resolution", "—", "dps", "06_dps", BOUNDED, instruments),
+    Row("beyond", "Poisson noise", "—", "dps", "06_dps", BOUNDED, poisson),
+    Row("beyond", "fast sampling", "—", "dps", "06_dps", BOUNDED, few_steps),
 )  # fmt: skip
