@@ -60,7 +60,7 @@ def layout(**more):
     return dict(
         template="simple_white", paper_bgcolor="white", plot_bgcolor="white", height=430,
         margin=dict(l=55, r=10, t=70, b=45), hovermode="x", font_size=12, updatemenus=[zooms()],
-        legend=dict(orientation="h", x=1, xanchor="right", y=0.01, yanchor="bottom", bgcolor="rgba(255, 255, 255, 0.7)"),
+        legend=dict(orientation="h", x=1, xanchor="right", y=0, yanchor="bottom", bgcolor="rgba(255, 255, 255, 0.7)"),
         xaxis=dict(title="vacuum wavelength (Å)", range=[WAVE[0], WAVE[-1]], **axis),
         yaxis=dict(title="normalised flux", **axis),
     ) | more  # fmt: skip
