@@ -12,14 +12,14 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from graphlib import CycleError, TopologicalSorter
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
 import papermill
 import torch
-from jupyter_core.utils import ensure_event_loop
 
 from specnb import answer, verdict
 
@@ -112,15 +112,6 @@ def execute(notebook, output, parameters):
     return True
 
 
-def _execute(*arguments):
-    """:func:`execute` in a thread of its own, whose event loop is closed behind it."""
-    loop = ensure_event_loop()
-    try:
-        return execute(*arguments)
-    finally:
-        loop.close()
-
-
 def order(notebooks):
     """What waits for what, a ``graphlib.TopologicalSorter`` of paths, from the notebooks' own metadata.
 
@@ -176,11 +167,11 @@ def run(notebooks, stage, parameters, workers=None, say=print):
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl when another process wants the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // workers, 1)))
     graph, outputs, failures, running = order(notebooks), {}, {}, {}
-    with ThreadPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # papermill changes the working directory
         while graph.is_active():
             for notebook in graph.get_ready():
                 output = outputs[notebook] = Path(stage) / "notebooks" / notebook.name
-                running[pool.submit(_execute, notebook, output, parameters)] = notebook
+                running[pool.submit(execute, notebook, output, parameters)] = notebook
             if not running:
                 break  # the rest waits for what failed
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -188,7 +179,7 @@ def run(notebooks, stage, parameters, workers=None, say=print):
                 notebook = running.pop(future)
                 if error := future.exception():
                     failures[notebook] = error
-                    say(f"{notebook.name}: FAILED")
+                    say(f"{notebook.name}: FAILED, {error}")
                     continue
                 say(f"{notebook.name}: {'executed' if future.result() else 'up to date'} ({outputs[notebook]})")
                 graph.done(notebook)
@@ -197,7 +188,7 @@ def run(notebooks, stage, parameters, workers=None, say=print):
     if len(failures) == 1:
         raise next(iter(failures.values()))
     if failures:
-        raise RuntimeError("\n".join(str(error) for error in failures.values()))
+        raise RuntimeError(f"failed: {', '.join(path.name for path in failures)}; what went wrong is said above")
     return [outputs[path] for path in notebooks]
 
 

@@ -64,24 +64,23 @@ def waiting(path, *sources, after):
     return source
 
 
-def test_what_waits_for_another_runs_after_it(tmp_path):
-    (tmp_path / "log").touch()
-    write = "with open('log', 'a') as f:\n    f.write('{}')"
-    first = waiting(tmp_path / "a.ipynb", "x = 1", write.format("a"), after=["b"])
-    second = notebook(tmp_path / "b.ipynb", "x = 1", "import time\ntime.sleep(1)", write.format("b"))
-    run.run([first, second], tmp_path / "stage", {}, workers=2)
-    assert (tmp_path / "log").read_text() == "ba"
-
-
-def test_one_failure_stops_only_what_waits_for_it(tmp_path):
-    said = []
-    broken = notebook(tmp_path / "broken.ipynb", "x = 1", "1 / 0")
-    waits = waiting(tmp_path / "waits.ipynb", "x = 1", after=["broken"])
-    good = notebook(tmp_path / "good.ipynb", "x = 1", "import time\ntime.sleep(1)")
+def test_side_by_side_in_order_past_a_failure(tmp_path, monkeypatch):
+    """One run (each worker has to import torch): what waits runs after, a failure stops only what waits for it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    said, write = [], f"with open({str(tmp_path / 'log')!r}, 'a') as f:\n    f.write('{{}}')"
+    made = [
+        waiting(tmp_path / "here" / "first.ipynb", "x = 1", write.format("a"), after=["second"]),
+        notebook(tmp_path / "there" / "second.ipynb", "x = 1", "import time\ntime.sleep(1)", write.format("b")),
+        notebook(tmp_path / "here" / "broken.ipynb", "x = 1", "1 / 0"),
+        waiting(tmp_path / "here" / "waits.ipynb", "x = 1", after=["broken"]),
+    ]
     with pytest.raises(RuntimeError, match=r"broken\.ipynb failed"):
-        run.run([broken, waits, good], tmp_path / "stage", {}, workers=2, say=said.append)
-    made = {p.name for p in (tmp_path / "stage" / "notebooks").iterdir()}
-    assert made == {"broken.failed.ipynb", "good.ipynb"}
+        run.run([path.relative_to(tmp_path) for path in made], "stage", {}, workers=2, say=said.append)
+    assert (tmp_path / "log").read_text() == "ba"
+    found = {p.name for p in (tmp_path / "stage" / "notebooks").iterdir()}
+    assert found == {"first.ipynb", "second.ipynb", "broken.failed.ipynb"}
     assert any("waits.ipynb" in line and "not run" in line for line in said)
 
 
