@@ -4,9 +4,12 @@ import re
 
 from nbval.plugin import IPyNbCell
 
-NUMBER = re.compile(r"-?\d+\.\d+(?:e[+-]?\d+)?")
+NUMBER = re.compile(r"(?<![\d.])-?\d+\.\d+(?:e[+-]?\d+)?(?![\d.])")
 RELATIVE = 0.005
 """Tolerance of decimal numbers; whole ones are compared as they are."""
+
+NEAR_ONE = 0.1
+"""A share near 1 tells by what it lacks: the tolerance is of that then, but of no less than this."""
 
 
 def near(text, reference):
@@ -18,7 +21,9 @@ def near(text, reference):
 
     def one(_):
         a, b = next(pairs)
-        return b if abs(float(a) - float(b)) <= RELATIVE * abs(float(b)) else a
+        x, y = float(a), float(b)
+        size = min(abs(y), max(abs(1 - y), NEAR_ONE))
+        return b if abs(x - y) <= RELATIVE * size else a
 
     return NUMBER.sub(one, text)
 

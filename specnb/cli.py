@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 emulator = typer.Typer(no_args_is_help=True, help="The emulator of LTE spectra.")
 app.add_typer(emulator, name="emulator")
 grid = typer.Typer(
-    no_args_is_help=True, help="The grid of LTE spectra behind the emulator (pip install 'specnb[grid]')."
+    no_args_is_help=True, help="The grid of LTE spectra behind the emulator (pip install 'specnb\\[grid]')."
 )
 app.add_typer(grid, name="grid")
 

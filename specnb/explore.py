@@ -32,9 +32,9 @@ class View:
     ivar : numpy.ndarray
         Inverse variance of ``observed``, (3136,).
     band : tuple of numpy.ndarray
-        Posterior mean less and plus its standard deviation.
+        Posterior mean less and plus its standard deviation, (3136,) each.
     lines : dict
-        Line → equivalent width in Å of truth, observation and denoised spectrum.
+        Line → equivalent width in Å of truth, observation and denoised spectrum, (3,).
     """
 
     truth: np.ndarray
@@ -66,6 +66,11 @@ def look(teff, logg, m_h, snr, method="bounded", alpha_m=0.0, rv=0.0, vsini=5.0,
     Returns
     -------
     View
+
+    Raises
+    ------
+    ValueError
+        See :func:`specnb.synthesize` and :func:`specnb.denoise`.
     """
     truth = synthesize(teff, logg, m_h, alpha_m, rv, vsini)[0]
     rng = generator("test", seed)
@@ -137,7 +142,7 @@ def panel(snr=10.0, method="bounded"):
     sliders["teff"].observe(keep_on_the_grid, "value")  # before what draws: no star below the grid is asked for
     for slider in sliders.values():
         slider.observe(update, "value")
-    left = widgets.VBox([*list(sliders.values())[:3]])
+    left = widgets.VBox(list(sliders.values())[:3])
     right = widgets.VBox([*list(sliders.values())[3:], clock])
     controls = widgets.HBox([left, right, table], layout=widgets.Layout(flex_flow="row wrap"))
     return widgets.VBox([controls, figure])

@@ -4,12 +4,14 @@ JupyterLab draws the figure by plotly's own extension; a static page by the plot
 puts into the root of the book, so that no reader's browser asks another host.
 """
 
+import html
 import json
 from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
 from IPython.display import display
+from matplotlib.colors import to_rgb
 from plotly.offline import get_plotlyjs
 
 from specnb import results
@@ -25,13 +27,23 @@ WIDTHS = {"observed": 0.8, "truth": 2.2, "denoised": 1.4, "draw": 0.7}
 
 
 def _css(colour, alpha=1.0):
-    if colour == "black":
-        return f"rgba(0, 0, 0, {alpha})"
-    return f"rgba({', '.join(str(round(255 * c)) for c in colour)}, {alpha})"
+    return f"rgba({', '.join(str(round(255 * c)) for c in to_rgb(colour))}, {alpha})"
 
 
 def traces(curves, band=None):
-    """Lines of a figure, a dict name → flux (3136,); ``band`` is (low, high). Names' first words choose the colours."""
+    """Lines of a figure.
+
+    Parameters
+    ----------
+    curves : dict
+        Name → flux, (3136,); the first word of a name, a key of ``COLOURS``, chooses the colour.
+    band : tuple of numpy.ndarray, optional
+        Lower and upper edge, (3136,) each.
+
+    Returns
+    -------
+    list of plotly.graph_objects.Scatter
+    """
     drawn = []
     if band is not None:
         low, high = (np.round(b, 4) for b in band)
@@ -67,7 +79,7 @@ def layout(**more):
 
 
 def spectrum(curves, band=None, title=None):
-    """A figure of spectra; arguments as of :func:`traces`."""
+    """A ``plotly.graph_objects.Figure`` of spectra; arguments as of :func:`traces`."""
     return go.Figure(traces(curves, band), layout(title=dict(text=title, font_size=13, y=0.98)))
 
 
@@ -82,6 +94,10 @@ def by_step(steps, prefix, active=0):
         What the slider sets.
     active : int
         Where it stands.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
     """
     drawn = [traces(*step) for step in steps.values()]
     stops = [
@@ -104,9 +120,9 @@ def show(figure, name, alt):
         What a reader who does not see it is told.
     """
     script = f"../{SCRIPT}"  # pages lie one folder below the book's root
-    html = figure.to_html(full_html=False, include_plotlyjs=script, div_id=name, config={"responsive": True})
-    html = f'<div role="img" aria-label="{alt}">{html}</div>'
-    display({"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/html": html}, raw=True)
+    drawn = figure.to_html(full_html=False, include_plotlyjs=script, div_id=name, config={"responsive": True})
+    page = f'<div role="group" aria-label="{html.escape(alt)}">{drawn}</div>'
+    display({"application/vnd.plotly.v1+json": json.loads(figure.to_json()), "text/html": page}, raw=True)
 
 
 def write_script(folder):

@@ -195,13 +195,18 @@ def band(flux, ivar, model=None):
     -------
     low, high : numpy.ndarray or torch.Tensor
         Mean less and plus the standard deviation, the kind and shape of ``flux``.
+
+    Raises
+    ------
+    ValueError
+        See :func:`specnb.validate.spectra`.
     """
     flux, ivar, restore = validate.spectra(flux, ivar)
     model = model or denoisers.load("bounded", str(flux.device))
     low, high = [], []
     for y, w in zip(flux[:, None], ivar[:, None], strict=True):
         mean, covariance, basis, own = model.local(torch.where(w > 0, y, model.mean), noise_map(w))
-        scatter = ((basis @ torch.linalg.cholesky(covariance)[0].float()).square().sum(1) + own[0]).sqrt()
+        scatter = (((basis @ covariance[0].float()) * basis).sum(1) + own[0]).sqrt()
         low.append(mean[0] - scatter)
         high.append(mean[0] + scatter)
     return restore(torch.stack(low)), restore(torch.stack(high))

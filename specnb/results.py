@@ -108,10 +108,15 @@ def digest(path, *keys):
     Returns
     -------
     str
+
+    Raises
+    ------
+    KeyError, IndexError
+        There is no such number.
     """
-    lines = []
+    content, lines = read(path), []
     for key in keys:
-        value = read(path)
+        value = content
         for step in key.split("/"):
             value = value[int(step)] if isinstance(value, list) else value[step]
         values = value if isinstance(value, list) else [value]

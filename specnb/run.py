@@ -1,8 +1,8 @@
 """Execute notebooks with papermill, accept only what really ran, and build the book from it.
 
 papermill rewrites its output in place after every cell and Jupyter Book builds failed notebooks without a word, so a
-notebook is run into a temporary file, examined, and only then moved to its place. A notebook whose source, package and
-parameters are unchanged is not run again. One that must wait for others says so in its metadata:
+notebook is run into ``*.failed.ipynb``, examined, and only then moved to its place. A notebook whose source, package
+and parameters are unchanged is not run again. One that must wait for others says so in its metadata,
 ``{"specnb": {"after": ["01_limit"]}}``; what is independent runs side by side.
 """
 
@@ -12,14 +12,14 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from graphlib import CycleError, TopologicalSorter
-from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
 import papermill
 import torch
+from jupyter_core.utils import ensure_event_loop
 
 from specnb import answer, verdict
 
@@ -28,14 +28,31 @@ AT_ONCE = 4
 """Notebooks side by side at most: a kernel takes about 1.5 GB."""
 
 
-def fingerprint(notebook, parameters):
-    """SHA-256 over the notebook, the package's files, torch's version and the parameters."""
-    digest = hashlib.sha256(json.dumps([torch.__version__, parameters], sort_keys=True).encode())
+def after(notebook):
+    """Names of the notebooks that one waits for."""
+    return nbformat.read(notebook, 4).metadata.get("specnb", {}).get("after", [])
+
+
+def mark(executed):
+    """The fingerprint in an executed copy; None if there is none."""
+    return nbformat.read(executed, 4).metadata.get("specnb", {}).get("fingerprint") if executed.exists() else None
+
+
+def fingerprint(notebook, parameters, before=()):
+    """SHA-256 over the notebook, the package's files, torch's version, parameters, and marks of what came before."""
+    digest = hashlib.sha256(json.dumps([torch.__version__, parameters, list(before)], sort_keys=True).encode())
     package = Path(__file__).parent
     sources = [p for p in sorted(package.rglob("*")) if p.is_file() and "__pycache__" not in p.parts]
     for path in [Path(notebook), *sources]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def check(notebook, parameters):
+    """Raise ValueError if a notebook lacks one of the parameters (papermill would only warn)."""
+    known = set(papermill.inspect_notebook(str(notebook)))
+    if unknown := sorted(set(parameters) - known):
+        raise ValueError(f"{Path(notebook).name} has no parameter {unknown}; it has {sorted(known)}")
 
 
 def complaint(notebook):
@@ -83,12 +100,10 @@ def execute(notebook, output, parameters):
     RuntimeError
         The notebook failed.
     """
-    notebook, output = Path(notebook), Path(output)
-    known = set(papermill.inspect_notebook(str(notebook)))
-    if unknown := sorted(set(parameters) - known):
-        raise ValueError(f"{notebook.name} has no parameter {unknown}; it has {sorted(known)}")
-    mark = fingerprint(notebook, parameters)
-    if output.exists() and nbformat.read(output, 4).metadata.get("specnb", {}).get("fingerprint") == mark:
+    notebook, output = Path(notebook).resolve(), Path(output)
+    check(notebook, parameters)
+    made_of = fingerprint(notebook, parameters, [mark(output.with_name(f"{name}.ipynb")) for name in after(notebook)])
+    if mark(output) == made_of:
         return False
     output.parent.mkdir(parents=True, exist_ok=True)
     failed = output.with_suffix(".failed.ipynb")
@@ -97,7 +112,7 @@ def execute(notebook, output, parameters):
             str(notebook),
             str(failed),
             parameters,
-            cwd=str(notebook.parent),
+            resources={"metadata": {"path": str(notebook.parent)}},  # cwd= would move the whole process
             kernel_name="python3",
             progress_bar=False,
         )
@@ -106,25 +121,27 @@ def execute(notebook, output, parameters):
     done = nbformat.read(failed, 4)
     if reason := complaint(done):
         raise RuntimeError(f"{notebook.name} failed: {reason}; see {failed}")
-    done.metadata["specnb"] = {"fingerprint": mark}
+    done.metadata["specnb"] = {"fingerprint": made_of}
     nbformat.write(done, failed)
     os.replace(failed, output)
     return True
 
 
-def order(notebooks):
-    """What waits for what, a ``graphlib.TopologicalSorter`` of paths, from the notebooks' own metadata.
+def _execute(*arguments):
+    """:func:`execute` in a thread of its own, whose event loop is closed behind it."""
+    loop = ensure_event_loop()
+    try:
+        return execute(*arguments)
+    finally:
+        loop.close()
 
-    Raises
-    ------
-    ValueError
-        If notebooks wait for each other.
-    """
+
+def order(notebooks):
+    """What waits for what, a prepared ``graphlib.TopologicalSorter`` of paths; ValueError if it goes in circles."""
     by_name = {path.stem: path for path in notebooks}
     graph = TopologicalSorter()
     for path in notebooks:
-        first = nbformat.read(path, 4).metadata.get("specnb", {}).get("after", [])
-        graph.add(path, *(by_name[name] for name in first if name in by_name))  # others have run already, or not
+        graph.add(path, *(by_name[name] for name in after(path) if name in by_name))  # others have run already, or not
     try:
         graph.prepare()
     except CycleError as error:
@@ -133,12 +150,13 @@ def order(notebooks):
 
 
 def run(notebooks, stage, parameters, workers=None, say=print):
-    """Run notebooks into ``stage/notebooks``.
+    """Run notebooks into ``stage/notebooks``; what is independent runs side by side.
 
     Parameters
     ----------
     notebooks : list of path
     stage : path
+        Of one run at a time.
     parameters : dict
         For all of them.
     workers : int, optional
@@ -154,42 +172,48 @@ def run(notebooks, stage, parameters, workers=None, say=print):
     Raises
     ------
     ValueError
-        No notebooks, or notebooks that wait for each other.
+        Before anything runs: no notebooks, two of one name, a parameter that one lacks, or a circle of waiting.
     RuntimeError
-        Some failed; what does not depend on them was run nevertheless.
+        Some failed; what does not wait for them was run nevertheless.
     """
     notebooks = list(map(Path, notebooks))
     if not notebooks:
         raise ValueError("no notebooks; name some, or run in the folder that holds notebooks/ (a clone)")
+    outputs = {path: Path(stage) / "notebooks" / path.name for path in notebooks}
+    if len(set(outputs.values())) < len(notebooks):
+        raise ValueError("two notebooks have the same name; run them into folders of their own (--stage)")
+    for path in notebooks:
+        check(path, parameters)
     cores = os.cpu_count() or 1
     workers = min(workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(notebooks))
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars in a batch run would end up in the outputs
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads crawl when another process wants the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // workers, 1)))
-    graph, outputs, failures, running = order(notebooks), {}, {}, {}
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # papermill changes the working directory
+    graph, ready, running, failures, finished = order(notebooks), [], {}, {}, set()
+    with ThreadPoolExecutor(workers) as pool:
         while graph.is_active():
-            for notebook in graph.get_ready():
-                output = outputs[notebook] = Path(stage) / "notebooks" / notebook.name
-                running[pool.submit(execute, notebook, output, parameters)] = notebook
+            ready += graph.get_ready()
+            while ready and len(running) < workers:  # nothing queues in the pool: Ctrl-C could not call it back
+                path = ready.pop(0)
+                running[pool.submit(_execute, path, outputs[path], parameters)] = path
             if not running:
                 break  # the rest waits for what failed
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                notebook = running.pop(future)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                path = running.pop(future)
                 if error := future.exception():
-                    failures[notebook] = error
-                    say(f"{notebook.name}: FAILED, {error}")
-                    continue
-                say(f"{notebook.name}: {'executed' if future.result() else 'up to date'} ({outputs[notebook]})")
-                graph.done(notebook)
-    if waiting := [path.name for path in notebooks if path not in outputs]:
+                    failures[path] = error
+                    say(f"{path.name}: FAILED, {error}")
+                else:
+                    say(f"{path.name}: {'executed' if future.result() else 'up to date'} ({outputs[path]})")
+                    finished.add(path)
+                    graph.done(path)
+    if waiting := [path.name for path in notebooks if path not in finished | set(failures)]:
         say(f"not run, because what they wait for failed: {', '.join(waiting)}")
     if len(failures) == 1:
         raise next(iter(failures.values()))
     if failures:
         raise RuntimeError(f"failed: {', '.join(path.name for path in failures)}; what went wrong is said above")
-    return [outputs[path] for path in notebooks]
+    return list(outputs.values())
 
 
 def opened(notebook, folder):

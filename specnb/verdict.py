@@ -6,6 +6,7 @@ the weights that it depends on were last changed is shown as stale.
 
 import subprocess
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from specnb import results, verdict_rows, verdict_world
@@ -18,9 +19,9 @@ PROFILES = ("full", "cpu", "quick")
 HEAD = """# Results at a glance
 
 Every experiment (MVP), question (Q) and hypothesis (H) of the plan, answered by the runs of this book; what the plan
-does not have comes last. This page is written by `specnb verdict` from the files in `results/`; nothing on it is typed.
-*Verdict* is the plan's own criterion; *aim missed* means that it is met, and what this project set out for is not;
-*open* that the interval does not decide.
+does not have comes last. This page is written by `specnb verdict` from the files in `results/`, and every number on it
+is read from there. *Verdict* is the plan's own criterion, or ours where it has none; *aim missed* means that it is met,
+and what this project set out for is not; *open* that the intervals do not decide: the run had too few stars.
 
 | | verdict | question | the plan |
 |---|---|---|---|
@@ -43,6 +44,7 @@ def newest(folder, source):
     return None, None
 
 
+@cache
 def changed_since(commit, weights):
     """Which of the models that ship have changed since a commit; None if git cannot tell."""
     paths = [f"specnb/assets/{name}.safetensors" for name in weights]
@@ -93,7 +95,7 @@ def judge(row, folder):
         return Finding("*stale: the file lacks what is asked*")
     made = numbers["provenance"]
     changed = changed_since(made["commit"], row.weights)
-    verdict = "open: too few stars" if answer.plan is None else "yes" if answer.plan else "no"
+    verdict = "open" if answer.plan is None else "yes" if answer.plan else "no"
     if answer.plan and not answer.aim:
         verdict = "yes, aim missed"
     verdict = f"**{verdict}**"
@@ -102,41 +104,42 @@ def judge(row, folder):
     return Finding(verdict, answer.ours, answer.limit, {**made, "profile": profile})
 
 
-def line(row, folder):
-    """One row of the table."""
-    link = f"{{doc}}`{row.name} <../notebooks/{row.notebook}>`"
-    return f"| {link} | {judge(row, folder).verdict} | {row.what} | {row.plan} |"
-
-
-def items(rows, folder):
-    """Rows in numbers, a Markdown item for each answer: a question and an experiment may share one."""
+def answers(rows):
+    """Rows by what answers them: a question and an experiment may share an answer; (names, first row) of each."""
     shared = {}
     for row in rows:
         shared.setdefault(row.read, []).append(row)
-    out = []
-    for same in shared.values():
-        row, found = same[-1], judge(same[-1], folder)
-        names = ", ".join(dict.fromkeys(r.name for r in same))
-        limit = f" Beside it: {found.limit}." if found.limit not in ("", "—") else ""
-        plan = f" (the plan: {row.plan})" if row.plan != "—" else ""
-        result = f"{found.ours}.{limit} " if found.ours else ""
-        origin = f" [{found.origin}]" if found.origin else ""
-        out.append(f"- **{names}**, *{row.what}*{plan}: {result}Verdict: {found.verdict}{origin}")
-    return "\n".join(out) + "\n"
+    return [(", ".join(dict.fromkeys(row.name for row in same)), same[0]) for same in shared.values()]
+
+
+def line(names, row, folder):
+    """One row of the table."""
+    link = f"{{doc}}`{names} <../notebooks/{row.notebook}>`"
+    return f"| {link} | {judge(row, folder).verdict} | {row.what} | {row.plan} |"
+
+
+def item(names, row, folder):
+    """One row in numbers."""
+    found = judge(row, folder)
+    limit = f" Beside it: {found.limit}." if found.limit not in ("", "—") else ""
+    result = f"{found.ours}.{limit} " if found.ours else ""
+    origin = f" [{found.origin}]" if found.origin else ""
+    return f"- **{names}**, *{row.what}* (the plan: {row.plan}): {result}Verdict: {found.verdict}{origin}"
 
 
 def opening(notebook, folder):
     """What came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
-    rows = [row for row in ROWS if row.notebook == notebook]
+    rows = answers(row for row in ROWS if row.notebook == notebook)
     head = "**Result and verdict**, of the largest run that is kept. Below it, the run that is named at the page's end."
-    return f"{head}\n\n{items(rows, folder)}" if rows else ""
+    return head + "\n\n" + "\n".join(item(*row, folder) for row in rows) + "\n" if rows else ""
 
 
 def render(folder=None):
     """The page as Markdown, of results in ``folder`` (default: those of the checkout)."""
     folder = results.ROOT / "results" if folder is None else folder
-    table = "\n".join(line(row, folder) for row in ROWS)
-    return f"{HEAD}{table}\n{NUMBERS}{items(ROWS, folder)}{without_diffusion(folder)}"
+    rows = answers(ROWS)
+    parts = [HEAD + "\n".join(line(*row, folder) for row in rows), NUMBERS, *(item(*row, folder) for row in rows)]
+    return "\n".join(parts) + "\n" + without_diffusion(folder)
 
 
 def without_diffusion(folder):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from specnb.results import interval
 from specnb.verdict_rows import by_level
 
 
@@ -17,14 +18,23 @@ def fitting(limit):
 
 
 def estimating(labels):
-    """Scatter of [M/H] from noisy and denoised spectra, of parameters.json."""
-    ways = ("fit, noisy", "fit, denoised", "mlp, noisy", "mlp, denoised", "exact")
-    rows = [(snr, [m["points"][k]["all"]["m_h"]["scatter"][0] for k in ways]) for snr, m in by_level(labels["levels"])]
+    """Scatter of [M/H] of a fit from noisy and denoised spectra, of parameters.json."""
+    ways = ("fit, noisy", "fit, denoised", "exact")
+    rows = [(snr, [m["points"][k]["all"]["m_h"]["scatter"] for k in ways]) for snr, m in by_level(labels["levels"])]
     listed = "; ".join(
-        f"S/N {snr}: fit {a:.3f} noisy, {b:.3f} denoised; perceptron {c:.3f}, {d:.3f}; exact mean {e:.3f}"
-        for snr, (a, b, c, d, e) in rows
+        f"S/N {snr}: {interval(*a, digits=3)} noisy, {interval(*b, digits=3)} denoised, {interval(*c, digits=3)} exact "
+        "mean"
+        for snr, (a, b, c) in rows
     )
-    return f"**Denoising before an estimate that knows the noise.** Scatter of [M/H] in dex, {listed}."
+    return f"**Denoising before a fit of the emulator.** Scatter of [M/H] in dex, {labels['stars']} stars, {listed}."
+
+
+def reported(dps):
+    """Which narrow lines that no star has ``specnb.anomalies`` reports, of dps.json."""
+    found = [(snr, v["added line"]["flagged"]) for snr, v in by_level(dps["reported"])]
+    return "of lines of 3 to 30 % depth, " + ", ".join(
+        f"{100 * np.mean(flagged):.0f} % of {len(flagged)} at S/N {snr}" for snr, flagged in found
+    )
 
 
 def erasing(dps):
@@ -33,11 +43,13 @@ def erasing(dps):
     listed = "; ".join(
         f"S/N {snr}: "
         + ", ".join(f"{k} {np.median(v['survival'][k]['added line']):.2f}" for k in names if k in v["survival"])
+        + f" ({len(v['survival'][names[0]]['added line'])} lines)"
         for snr, v in by_level(dps["features"])
     )  # fmt: skip
     return (
         "**What no star of the prior has.** Whatever believes the prior erases a line that the prior does not hold; "
-        f"median share that survives, {listed}. `specnb.anomalies` reports such lines instead."
+        f"median share that survives, {listed}. `specnb.anomalies` reports those that are strong enough: "
+        f"{reported(dps)}."
     )
 
 

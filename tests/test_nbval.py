@@ -11,7 +11,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 ROOT = Path(__file__).parent.parent
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 CASES = {
-    "arithmetic": ("print('rho:', 1.0500)", "rho: 1.0510\n", True),
+    "arithmetic": ("print('rho:', 1.0500)", "rho: 1.0504\n", True),
+    "changed_share": ("print('share:', 0.9952)", "share: 0.9969\n", False),
     "changed_number": ("print('rho:', 1.0500)", "rho: 1.0700\n", False),
     "changed_count": ("print('stars:', 780)", "stars: 781\n", False),
     "changed_text": ("print('rho:', 1.05, 'of 1.1')", "rho: 1.05\n", False),

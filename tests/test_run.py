@@ -65,7 +65,7 @@ def waiting(path, *sources, after):
 
 
 def test_side_by_side_in_order_past_a_failure(tmp_path, monkeypatch):
-    """One run (each worker has to import torch): what waits runs after, a failure stops only what waits for it."""
+    """What waits runs after, a failure stops only what waits for it, and relative paths hold."""
     monkeypatch.chdir(tmp_path)
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
@@ -84,12 +84,27 @@ def test_side_by_side_in_order_past_a_failure(tmp_path, monkeypatch):
     assert any("waits.ipynb" in line and "not run" in line for line in said)
 
 
-def test_notebooks_that_wait_for_each_other_are_refused(tmp_path):
+def test_a_notebook_is_stale_when_what_it_waits_for_has_run_anew(tmp_path):
+    second, first = notebook(tmp_path / "b.ipynb", "x = 1"), waiting(tmp_path / "a.ipynb", "x = 1", after=["b"])
+    said = []
+    for x in (1, 1, 2):
+        run.execute(second, tmp_path / "out" / "b.ipynb", {"x": x})
+        said.append(run.execute(first, tmp_path / "out" / "a.ipynb", {}))
+    assert said == [True, False, True]
+
+
+def test_what_cannot_run_is_refused_before_anything_runs(tmp_path):
     pair = [waiting(tmp_path / f"{a}.ipynb", "x = 1", after=[b]) for a, b in ("ab", "ba")]
     with pytest.raises(ValueError, match="wait for each other"):
         run.run(pair, tmp_path / "stage", {})
     with pytest.raises(ValueError, match="no notebooks; name some"):
         run.run([], tmp_path / "stage", {})
+    twice = [notebook(tmp_path / "c.ipynb", "x = 1")] * 2
+    with pytest.raises(ValueError, match="the same name"):
+        run.run(twice, tmp_path / "stage", {})
+    with pytest.raises(ValueError, match=r"c\.ipynb has no parameter \['n'\]"):
+        run.run(twice[:1], tmp_path / "stage", {"n": 1})
+    assert not (tmp_path / "stage").exists()
 
 
 def test_a_page_opens_with_what_came_out(tmp_path):

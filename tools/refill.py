@@ -12,9 +12,6 @@ from strip import strip
 
 for path in map(Path, sys.argv[1:]):
     notebook = nbformat.read(path, 4)
-    ids = {cell.id: {k: v for k, v in cell.metadata.items()} for cell in notebook.cells}
     NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
-    for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict(ids[cell.id])
     nbformat.write(strip(notebook), path)
     print(path)
