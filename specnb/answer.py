@@ -64,7 +64,7 @@ def sentences(folder):
         f"{100 * at['bounded']['improvement'][0]:.1f} %, and the error is {at['bounded']['rho'][0]:.2f} times that of "
         f"the exact posterior mean ({rho[0]:.2f} at S/N {limit[0]['snr']}, {rho[-1]:.2f} at S/N {limit[-1]['snr']}; "
         f"the best classical method, the {classical[1]}, has {classical[0]:.2f} at S/N 10).\n"
-        f"2. **Denoising helps a regression that was trained on few stars, and a fit of the emulator not measurably**: "
+        f"2. **Denoising helps a regression that was trained on few stars, at high S/N, and a fit not measurably**: "
         f"the scatter of [M/H] after denoising over that before, at S/N {', '.join(str(snr) for snr, _ in levels)}, is "
         f"{gains['mlp']} for a perceptron ({labels['n_training']} training stars) and {gains['fit']} for a fit "
         f"({labels['stars']} test stars).\n"

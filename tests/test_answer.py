@@ -32,7 +32,7 @@ def test_the_sentences_hold():
     for snr, m in newest(FOLDER, "parameters")[1]["levels"].items():
         value = {k: v["all"]["m_h"]["scatter"] for k, v in m["points"].items()}
         assert value["fit, denoised"][2] > value["fit, noisy"][1], "denoising helps a fit: the sentence is wrong"
-        assert int(snr) < 20 or value["mlp, denoised"][2] < value["mlp, noisy"][1], "denoising does not help here"
+        assert int(snr) < 50 or value["mlp, denoised"][2] < value["mlp, noisy"][1], "denoising does not help here"
     held = [v["as drawn"]["68"] for t in newest(FOLDER, "coverage")[1]["flow"].values() for v in t.values()]
     assert all(low - 0.02 < 0.68 < high + 0.02 for _, low, high in held)
     pulls = newest(FOLDER, "own")[1]["repeats"]["errors of the residuals"]
