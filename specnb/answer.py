@@ -70,8 +70,8 @@ def sentences(folder):
         f"({labels['stars']} test stars).\n"
         f"3. **Error bars are nearly right in the world of the models and too small on the sky, and what that world "
         f"does not know is erased**: 68 % intervals of labels hold {100 * min(held):.0f} to {100 * max(held):.0f} % of "
-        f"the truths; two visits of a real star differ by {min(pulls):.1f} to {max(pulls):.1f} times their errors; and of a line that "
-        f"no star of the prior has at most {100 * max(kept):.0f} % survives (`specnb.anomalies` "
+        f"the truths; two visits of a real star differ by {min(pulls):.1f} to {max(pulls):.1f} times their errors; and "
+        f"of a line that no star of the prior has at most {100 * max(kept):.0f} % survives (`specnb.anomalies` "
         f"reports such lines if they are strong: {reported(dps)}).\n"
     )
 
