@@ -95,13 +95,13 @@ def interval(value, low, high, scale=1.0, digits=2):
     return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
 
 
-def digest(path, *keys):
-    """Numbers of a results file, a line each, as notebooks print them for nbval to compare.
+def digest(numbers, *keys):
+    """Some numbers of a result, a line each, as notebooks print them for nbval to compare.
 
     Parameters
     ----------
-    path : path
-        What :func:`write` wrote.
+    numbers : dict
+        What :func:`write` is going to write.
     keys : str
         Where a number or a list of them lies: ``"levels/0/rho"``.
 
@@ -114,12 +114,12 @@ def digest(path, *keys):
     KeyError, IndexError
         There is no such number.
     """
-    content, lines = read(path), []
+    lines = []
     for key in keys:
-        value = content
+        value = numbers
         for step in key.split("/"):
             value = value[int(step)] if isinstance(value, list) else value[step]
-        values = value if isinstance(value, list) else [value]
+        values = value if isinstance(value, list | tuple) else [value]
         lines.append(f"{key}: {' '.join(map(_short, values))}")
     return "\n".join(lines)
 

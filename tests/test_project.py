@@ -72,7 +72,10 @@ def test_notebooks_open_and_close_alike(path):
     for part in ("**Question.**", "**What the plan ", "**Here.**"):
         assert part in cells[0].source, part
     *_, rerun, cost = cells
-    assert cost.source == "print(results.cost(path))"
+    first, last = cost.source.rsplit("\n", 1)
+    assert first.startswith("path = results.write("), "a result is written last: a run that fails leaves none"
+    assert last == "print(results.cost(path))"
+    assert sum("results.write(" in cell.source for cell in cells) == 1
     assert rerun.source.startswith("## What it cost, and how to run it again\n\n```\n")
     assert f"papermill notebooks/{path.name} out.ipynb --cwd notebooks " in rerun.source
     *_, compared = (c for c in cells if "nbval-check-output" in c.metadata.get("tags", []))

@@ -143,9 +143,9 @@ def test_results_are_written_whole_with_provenance(tmp_path):
 def test_a_digest_shows_what_is_asked_and_the_cost_where_it_ran(tmp_path):
     numbers = {"a": {"b": [{"rho": [1.0, 0.00047174, 2.5]}]}, "n": 7, "same": True}
     path = results.write(tmp_path / "quick" / "x.json", numbers, results.provenance("cpu", 3), 61.26)
-    assert results.digest(path, "a/b/0/rho", "n", "same").splitlines() == [
+    assert results.digest(numbers, "a/b/0/rho", "n", "same").splitlines() == [
         "a/b/0/rho: 1.0 0.00047174 2.5", "n: 7", "same: True"]  # fmt: skip
     with pytest.raises(KeyError):
-        results.digest(path, "a/c")
+        results.digest(numbers, "a/c")
     assert results.cost(path).startswith("61 s on ")
     assert "profile quick" in results.cost(path)
