@@ -122,7 +122,11 @@ def panel(snr=10.0, method="bounded"):
     }
     for slider, name in zip(sliders.values(), NAMES, strict=True):
         slider.description = name
-    view = look(**{k: s.value for k, s in sliders.items()})
+
+    def seen():
+        return look(**{k: s.value for k, s in sliders.items()})
+
+    view = seen()
     figure = go.FigureWidget(interactive.traces(view.curves(), view.band), interactive.layout(hovermode="closest"))
     table, clock = widgets.HTML(as_html(view.lines)), widgets.HTML()
 
@@ -130,8 +134,7 @@ def panel(snr=10.0, method="bounded"):
         sliders["logg"].min = np.ceil(20 * prior.logg_min(change["new"])) / 20
 
     def update(_=None):
-        start = perf_counter()
-        view = look(**{k: s.value for k, s in sliders.items()})
+        start, view = perf_counter(), seen()
         with figure.batch_update():
             for trace, y in zip(figure.data, (*view.band, *view.curves().values()), strict=True):
                 trace.y = y

@@ -22,8 +22,8 @@ SCRIPT = "plotly.min.js"
 HALF_WIDTH = 70.0
 """Å on either side of a line, of the buttons that zoom."""
 
-COLOURS = {"observed": OBSERVED, "truth": TRUTH, "denoised": DENOISED, "draw": DENOISED}
-WIDTHS = {"observed": 0.8, "truth": 2.2, "denoised": 1.4, "draw": 0.7}
+COLOURS = {"observed": OBSERVED, "truth": TRUTH, "denoised": DENOISED}
+WIDTHS = {"observed": 0.8, "truth": 2.2, "denoised": 1.4}
 
 
 def _css(colour, alpha=1.0):
@@ -36,7 +36,7 @@ def traces(curves, band=None):
     Parameters
     ----------
     curves : dict
-        Name → flux, (3136,); the first word of a name, a key of ``COLOURS``, chooses the colour.
+        Name, a key of ``COLOURS`` → flux, (3136,).
     band : tuple of numpy.ndarray, optional
         Lower and upper edge, (3136,) each.
 
@@ -52,8 +52,7 @@ def traces(curves, band=None):
         fill = dict(fill="tonexty", fillcolor=_css(DENOISED, 0.3))
         drawn.append(go.Scatter(y=high, name="68 %", legendgroup="band", **fill, **edge))
     for name, flux in curves.items():
-        kind = name.split()[0]
-        line = dict(color=_css(COLOURS[kind]), width=WIDTHS[kind])
+        line = dict(color=_css(COLOURS[name]), width=WIDTHS[name])
         drawn.append(go.Scatter(x=WAVE.round(2), y=np.round(flux, 4), name=name, mode="lines", line=line))
     return drawn
 
@@ -67,7 +66,7 @@ def zooms():
 
 
 def layout(**more):
-    """Axes, legend below, buttons above."""
+    """Axes, legend at the bottom, buttons above."""
     axis = dict(showline=True, linecolor="black", ticks="outside", showgrid=False, zeroline=False)
     return dict(
         template="simple_white", paper_bgcolor="white", plot_bgcolor="white", height=430,
@@ -78,9 +77,9 @@ def layout(**more):
     ) | more  # fmt: skip
 
 
-def spectrum(curves, band=None, title=None):
+def spectrum(curves, band=None):
     """A ``plotly.graph_objects.Figure`` of spectra; arguments as of :func:`traces`."""
-    return go.Figure(traces(curves, band), layout(title=dict(text=title, font_size=13, y=0.98)))
+    return go.Figure(traces(curves, band), layout())
 
 
 def by_step(steps, prefix, active=0):

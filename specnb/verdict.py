@@ -104,23 +104,25 @@ def judge(row, folder):
     return Finding(verdict, answer.ours, answer.limit, {**made, "profile": profile})
 
 
-def answers(rows):
-    """Rows by what answers them: a question and an experiment may share an answer; (names, first row) of each."""
+def answers(rows, folder):
+    """Rows by what answers them, which a question and an experiment may share: (names, first row, Finding) of each."""
     shared = {}
     for row in rows:
         shared.setdefault(row.read, []).append(row)
-    return [(", ".join(dict.fromkeys(row.name for row in same)), same[0]) for same in shared.values()]
+    return [
+        (", ".join(dict.fromkeys(row.name for row in same)), same[0], judge(same[0], folder))
+        for same in shared.values()
+    ]
 
 
-def line(names, row, folder):
+def line(names, row, found):
     """One row of the table."""
     link = f"{{doc}}`{names} <../notebooks/{row.notebook}>`"
-    return f"| {link} | {judge(row, folder).verdict} | {row.what} | {row.plan} |"
+    return f"| {link} | {found.verdict} | {row.what} | {row.plan} |"
 
 
-def item(names, row, folder):
+def item(names, row, found):
     """One row in numbers."""
-    found = judge(row, folder)
     limit = f" Beside it: {found.limit}." if found.limit not in ("", "—") else ""
     result = f"{found.ours}.{limit} " if found.ours else ""
     origin = f" [{found.origin}]" if found.origin else ""
@@ -129,16 +131,16 @@ def item(names, row, folder):
 
 def opening(notebook, folder):
     """What came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
-    rows = answers(row for row in ROWS if row.notebook == notebook)
+    rows = answers([row for row in ROWS if row.notebook == notebook], folder)
     head = "**Result and verdict**, of the largest run that is kept. Below it, the run that is named at the page's end."
-    return head + "\n\n" + "\n".join(item(*row, folder) for row in rows) + "\n" if rows else ""
+    return head + "\n\n" + "\n".join(item(*row) for row in rows) + "\n" if rows else ""
 
 
 def render(folder=None):
     """The page as Markdown, of results in ``folder`` (default: those of the checkout)."""
     folder = results.ROOT / "results" if folder is None else folder
-    rows = answers(ROWS)
-    parts = [HEAD + "\n".join(line(*row, folder) for row in rows), NUMBERS, *(item(*row, folder) for row in rows)]
+    rows = answers(ROWS, folder)
+    parts = [HEAD + "\n".join(line(*row) for row in rows), NUMBERS, *(item(*row) for row in rows)]
     return "\n".join(parts) + "\n" + without_diffusion(folder)
 
 

@@ -66,8 +66,8 @@ def _by_snr(values, scale=1.0, digits=2):
     return "; ".join(f"S/N {snr}: {interval(*v, scale, digits)}" for snr, v in values)
 
 
-FEW = 10
-"""Stars below which the interval of a bootstrap says nothing."""
+COVERED = 0.60, 0.75  # where a coverage of 68 % lies by the plan's criterion
+FEW = 10  # stars below which the interval of a bootstrap says nothing
 
 
 def within(values, low, high):
@@ -173,7 +173,7 @@ def posterior(numbers):
         f"68 % coverage of pixels by `exact`, {numbers['stars_exact']} stars: {_by_snr(cover)}; spread over the exact "
         f"one {_by_snr([(snr, v[key]['spread']) for snr, v in rows])}; two-sample accuracy {_by_snr(tells)}",
         f"coverage of other exact draws: {_by_snr([(snr, v['oracle']['coverage_68']) for snr, v in rows])}",
-        None if numbers["stars_exact"] < FEW else within([v for _, v in cover], 0.6, 0.75),
+        None if numbers["stars_exact"] < FEW else within([v for _, v in cover], *COVERED),
         all(v[0] <= 0.55 for snr, v in tells if 10 <= snr <= 50),
     )
 
@@ -223,7 +223,7 @@ def spectra_to_labels(numbers):
         f"68 % intervals, {numbers['stars']} stars, fit of each draw: mean of labels {_mean_coverage(by_fit)}, worst "
         f"{_worst_coverage(by_fit)}; regression of each draw: {_mean_coverage(by_regression)}",
         f"exact posterior: mean {_mean_coverage(_coverage(numbers, 'exact'))}",
-        within([v for _, _, v in by_fit], 0.6, 0.75),
+        within([v for _, _, v in by_fit], *COVERED),
         all(abs(v - 0.68) <= 0.02 for _, _, (v, _, _) in by_fit),
     )
 
@@ -291,7 +291,7 @@ def calibration(numbers):
         f"68 % intervals of the flow, {numbers['stars']} stars, worst of {len(rows)}: {_worst_coverage(rows)}; after "
         f"recalibration the worst is {100 * max(after):.1f} points off; TARP {tarp}",
         "0.68",
-        within([v for _, _, v in rows], 0.60, 0.75),
+        within([v for _, _, v in rows], *COVERED),
         all(abs(v - 0.68) <= 0.02 for _, _, (v, _, _) in rows),
     )
 
@@ -339,7 +339,7 @@ def instruments(numbers):
         f"68 % coverage of pixels, {n} stars: "
         + "; ".join(f"{view}: {interval(*v['coverage_68'])}" for view, v in at.items()),
         "0.68",
-        None if n < FEW else within([v["coverage_68"] for v in at.values()], 0.6, 0.75),
+        None if n < FEW else within([v["coverage_68"] for v in at.values()], *COVERED),
     )
 
 

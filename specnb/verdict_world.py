@@ -1,5 +1,6 @@
 """Rows of the verdict that the plan does not have: the world that everything is measured in, real spectra, sliders."""
 
+from specnb import prior
 from specnb.results import interval
 from specnb.verdict_rows import BOUNDED, LABELS, Answer, Row, within
 
@@ -57,14 +58,13 @@ def survey_labels(numbers):
 
 def visits(numbers):
     pulls = numbers["repeats"]["errors of the residuals"]
-    labels = ("teff", "logg", "m_h", "alpha_m", "rv", "vsini")
     return Answer(
         f"scatter of differences over their errors, {numbers['pairs']} pairs of visits"
         + ("" if numbers["real"] else " of *simulated* stars")
         + ": "
-        + "; ".join(f"{k} {interval(*pulls[k])}" for k in labels),
+        + "; ".join(f"{k} {interval(*pulls[k])}" for k in prior.LABELS),
         "right errors: 1",
-        within([pulls[k] for k in labels], 0.9, 1.1),
+        within([pulls[k] for k in prior.LABELS], 0.9, 1.1),
     )
 
 

@@ -32,7 +32,7 @@ def page(tmp_path, limit=None, profile="quick"):
 def test_without_results_everything_is_missing(tmp_path):
     _, lines = page(tmp_path)
     rows = [line for line in lines if line.startswith("| {doc}")]
-    assert len(rows) == len(verdict.answers(ROWS))
+    assert len(rows) == len(verdict.answers(ROWS, tmp_path))
     assert all("*missing*" in line for line in rows)
 
 
