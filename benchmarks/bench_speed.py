@@ -7,7 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import specnb
-from specnb import denoisers, objectives, prior, stars
+from specnb.denoising import networks
+from specnb.training import objectives
+from specnb.world import prior, stars
 
 BATCH = 256
 
@@ -38,7 +40,7 @@ def test_training_stream(benchmark):
 
 def test_denoise_one_pass(benchmark):
     s = specnb.simulate(BATCH, 0, snr=10)
-    denoisers.load("bounded", "cpu")
+    networks.load("bounded", "cpu")
     benchmark(lambda: specnb.denoise(s.observed, s.ivar))
     report(benchmark)
 
@@ -46,8 +48,8 @@ def test_denoise_one_pass(benchmark):
 def test_denoise_one_map(benchmark):
     """Many spectra of one noise map, as samplers ask for."""
     s = specnb.simulate(1, 0, snr=10)
-    u, m = torch.as_tensor(s.observed), denoisers.noise_map(torch.as_tensor(s.ivar))
-    model, u = denoisers.load("bounded", "cpu"), u.expand(64, -1).contiguous()
+    u, m = torch.as_tensor(s.observed), networks.noise_map(torch.as_tensor(s.ivar))
+    model, u = networks.load("bounded", "cpu"), u.expand(64, -1).contiguous()
     with torch.no_grad():
         benchmark(lambda: model(u, m))
     report(benchmark, 64)
@@ -65,7 +67,7 @@ def peak(device="cpu", n=2048):
 
 def test_training_step(benchmark):
     """Forward, backward and the stars of a batch of 128, and the share of what a large matrix product reaches."""
-    model = denoisers.load("bounded", "cpu")
+    model = networks.load("bounded", "cpu")
     for p in model.parameters():
         p.requires_grad_(True)
     batches = stars.stream(128)
@@ -76,13 +78,15 @@ def test_training_step(benchmark):
     with FlopCounterMode(display=False) as counter:
         step()
     benchmark(step)
-    denoisers.load.cache_clear()  # its weights have gradients now
+    networks.load.cache_clear()  # its weights have gradients now
     report(benchmark, 128)
     share = counter.get_total_flops() / benchmark.stats["median"] / peak()
-    print(f"{counter.get_total_flops() / 1e9:.0f} GFLOP in matrix products a step, {share:.0%} of the peak")
+    print(
+        f"{counter.get_total_flops() / 1e9:.0f} GFLOP in matrix products a step, {share:.0%} of the peak"
+    )
 
 
-@pytest.mark.filterwarnings("ignore::specnb.exact.UnreliablePosterior")
+@pytest.mark.filterwarnings("ignore::specnb.labels.oracle.UnreliablePosterior")
 def test_oracle(benchmark):
     """Seconds for 256 stars at S/N 10, and how many of their posteriors are good."""
     s = specnb.simulate(BATCH, 11, snr=10)

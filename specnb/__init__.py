@@ -2,26 +2,34 @@
 
 from importlib import import_module
 
-from specnb.anomaly import anomalies
-from specnb.denoisers import load
-from specnb.exact import Posterior, oracle
-from specnb.grid import WAVE
-from specnb.inference import infer
-from specnb.methods import denoise
-from specnb.posterior import sample_posterior
-from specnb.samplers import sample_prior
-from specnb.stars import Stars, simulate, synthesize
+_HOME = {
+    "WAVE": "grid",
+    "Posterior": "labels.oracle",
+    "Stars": "world.stars",
+    "anomalies": "spectral_lines.anomalies",
+    "denoise": "denoising.denoise",
+    "infer": "labels.inference",
+    "lines": "spectral_lines.indices",
+    "load": "denoising.networks",
+    "oracle": "labels.oracle",
+    "read": "observing.readers",
+    "sample_posterior": "sampling.posterior",
+    "sample_prior": "sampling.reverse",
+    "simulate": "world.stars",
+    "synthesize": "world.stars",
+    "to_native": "observing.native",
+}
+"""Public name → module that defines it; each is imported when it is first used."""
 
-__all__ = [
-    "WAVE", "Posterior", "Stars", "anomalies", "denoise", "infer", "lines", "load", "oracle", "read",
-    "sample_posterior", "sample_prior", "simulate", "synthesize", "to_native",
-]  # fmt: skip
-
-_LATER = {"lines": "indices", "read": "readers", "to_native": "native"}
-"""What needs specutils, which takes longer to import than everything else together."""
+__all__ = list(_HOME)
 
 
 def __getattr__(name):
-    if name not in _LATER:
+    if name not in _HOME:
         raise AttributeError(f"module 'specnb' has no attribute {name!r}")
-    return getattr(import_module(f"specnb.{_LATER[name]}"), name)
+    value = globals()[name] = getattr(import_module(f"specnb.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

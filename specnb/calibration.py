@@ -33,7 +33,9 @@ def ranks(draws, truth, keep=63):
 def uniformity(rank, keep=63, bins=16):
     """p value of a χ² test that ranks are uniform on 0…keep, in ``bins`` equal bins."""
     if (keep + 1) % bins:
-        raise ValueError(f"bins is {bins}; it must divide keep + 1 = {keep + 1}, or equal bins are not equally likely")
+        raise ValueError(
+            f"bins is {bins}; it must divide keep + 1 = {keep + 1}, or equal bins are not equally likely"
+        )
     counts = np.bincount(np.asarray(rank) * bins // (keep + 1), minlength=bins)
     return float(chisquare(counts).pvalue)
 
@@ -82,7 +84,9 @@ def scale(draws, truth, probability=0.68):
     mean = draws.mean(1)
     low, high = np.quantile(draws, [(1 - probability) / 2, (1 + probability) / 2], axis=1)
     side = np.where(truth > mean, high, low) - mean
-    needed = np.divide(truth - mean, side, out=np.full(len(truth), np.inf), where=side * (truth - mean) > 0)
+    needed = np.divide(
+        truth - mean, side, out=np.full(len(truth), np.inf), where=side * (truth - mean) > 0
+    )
     return float(np.quantile(needed, probability, method="higher"))
 
 

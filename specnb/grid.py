@@ -6,7 +6,7 @@ Pixels are equal steps of :math:`\log_{10}\lambda` (vacuum, Å),
 
 which is the lattice of LAMOST and SDSS, so that their pixels are sliced and never interpolated. In
 :math:`\log\lambda` a velocity is a shift and a constant resolving power is a constant width; every
-operator of :mod:`specnb.operators` rests on that. The fine grid has five points to a native pixel.
+operator of :mod:`specnb.world.operators` rests on that. The fine grid has five points to a native pixel.
 """
 
 import numpy as np

@@ -33,17 +33,27 @@ SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
 def _finite(name, value, good):
     if (bad := ~np.isfinite(value) & good).any():
         row, pixel = np.argwhere(bad)[0]
-        raise ValueError(f"{name} of spectrum {row} is {value[row, pixel]} at pixel {pixel}; set good to False there")
+        raise ValueError(
+            f"{name} of spectrum {row} is {value[row, pixel]} at pixel {pixel}; set good to False there"
+        )
 
 
 def _checked(estimate, truth, good):
     """The three as float64, float64, bool; shape (n, pixels), finite and with a good pixel in every spectrum."""
-    estimate, truth, good = np.asarray(estimate, "f8"), np.asarray(truth, "f8"), np.asarray(good, dtype=bool)
+    estimate, truth, good = (
+        np.asarray(estimate, "f8"),
+        np.asarray(truth, "f8"),
+        np.asarray(good, dtype=bool),
+    )
     for name, value in (("estimate", estimate), ("good", good)):
         if value.shape != truth.shape or truth.ndim != 2:
-            raise ValueError(f"{name} has shape {value.shape} and truth {truth.shape}; give (n, pixels) for both")
+            raise ValueError(
+                f"{name} has shape {value.shape} and truth {truth.shape}; give (n, pixels) for both"
+            )
     if not good.any(1).all():
-        raise ValueError(f"good of spectrum {int(np.argmin(good.any(1)))} is False everywhere; leave it out")
+        raise ValueError(
+            f"good of spectrum {int(np.argmin(good.any(1)))} is False everywhere; leave it out"
+        )
     _finite("estimate", estimate, good)
     _finite("truth", truth, good)
     return estimate, truth, good
@@ -98,7 +108,9 @@ def ssim(estimate, truth, good):
     inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
     if not (centres := good[:, inner]).any(1).all():
         row = int(np.argmin(centres.any(1)))
-        raise ValueError(f"good of spectrum {row} is False but for five pixels at either end; leave it out")
+        raise ValueError(
+            f"good of spectrum {row} is False but for five pixels at either end; leave it out"
+        )
     window = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
 
     def smooth(x):
@@ -110,7 +122,11 @@ def ssim(estimate, truth, good):
     var_a, var_b = smooth(a * a) / weight - mean_a**2, smooth(b * b) / weight - mean_b**2
     cov = smooth(a * b) / weight - mean_a * mean_b
     c1, c2 = 0.01**2, 0.03**2
-    value = (2 * mean_a * mean_b + c1) * (2 * cov + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    value = (
+        (2 * mean_a * mean_b + c1)
+        * (2 * cov + c2)
+        / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+    )
     return (value * centres).sum(1) / centres.sum(1)
 
 
@@ -144,7 +160,9 @@ def improvement(kind, estimate, observed, truth, good, sigma=None, seed=0):
 
 def rmse(estimate, truth, good, seed=0):
     """√(mean MSE) of a set of spectra, (n, pixels) each; (value, low, high) with a 95 % interval."""
-    return bootstrap(lambda a: np.sqrt(a.mean()), per_spectrum("mse", estimate, truth, good), seed=seed)
+    return bootstrap(
+        lambda a: np.sqrt(a.mean()), per_spectrum("mse", estimate, truth, good), seed=seed
+    )
 
 
 def rho(estimate, reference, truth, good, seed=0):
@@ -153,7 +171,10 @@ def rho(estimate, reference, truth, good, seed=0):
     ``reference`` is, as a rule, the exact posterior mean of the same observations; all have shape (n, pixels), and
     stars are resampled in pairs.
     """
-    after, limit = per_spectrum("mse", estimate, truth, good), per_spectrum("mse", reference, truth, good)
+    after, limit = (
+        per_spectrum("mse", estimate, truth, good),
+        per_spectrum("mse", reference, truth, good),
+    )
     if not limit.all():
         raise ValueError(
             f"reference of spectrum {int(np.argmin(limit))} equals truth; give an estimate from noisy data"
@@ -166,7 +187,9 @@ def _errors(estimate, truth):
     estimate, truth = np.asarray(estimate, "f8"), np.asarray(truth, "f8")
     for name, value in (("estimate", estimate), ("truth", truth)):
         if value.ndim != 1 or value.shape != truth.shape or not value.size:
-            raise ValueError(f"{name} has shape {value.shape} and truth {truth.shape}; give (n,), one number per star")
+            raise ValueError(
+                f"{name} has shape {value.shape} and truth {truth.shape}; give (n,), one number per star"
+            )
         if not np.isfinite(value).all():
             row = int(np.argmin(np.isfinite(value)))
             raise ValueError(f"{name} of star {row} is {value[row]}; leave that star out")
@@ -180,7 +203,9 @@ def bias(estimate, truth, seed=0):
 
 def scatter(estimate, truth, seed=0):
     """1.4826 MAD of estimate − truth, (n,) each: σ of a normal; (value, low, high) with a 95 % interval."""
-    return bootstrap(lambda d: 1.4826 * np.median(np.abs(d - np.median(d))), _errors(estimate, truth), seed=seed)
+    return bootstrap(
+        lambda d: 1.4826 * np.median(np.abs(d - np.median(d))), _errors(estimate, truth), seed=seed
+    )
 
 
 def covered(draws, truth, nominal=0.68):
@@ -193,14 +218,20 @@ def covered(draws, truth, nominal=0.68):
     if not 0 < nominal < 1:
         raise ValueError(f"nominal is {nominal!r}; give a coverage between 0 and 1, as 0.68")
     if draws.shape[:-1] != truth.shape or draws.ndim < 1:
-        raise ValueError(f"draws has shape {draws.shape} and truth {truth.shape}; give (…, n_samples) and (…)")
+        raise ValueError(
+            f"draws has shape {draws.shape} and truth {truth.shape}; give (…, n_samples) and (…)"
+        )
     if (least := int(np.ceil(2 / (1 - nominal) - 1e-6)) - 1) > draws.shape[-1]:
-        raise ValueError(f"draws has {draws.shape[-1]} samples a star; a {nominal:.0%} interval needs {least} or more")
+        raise ValueError(
+            f"draws has {draws.shape[-1]} samples a star; a {nominal:.0%} interval needs {least} or more"
+        )
     for name, value in (("draws", draws), ("truth", truth)):
         if not np.isfinite(value).all():
             where = tuple(int(i) for i in np.argwhere(~np.isfinite(value))[0])
             raise ValueError(f"{name} is {value[where]} at {where}; leave that star or pixel out")
-    low, high = np.quantile(draws, [(1 - nominal) / 2, (1 + nominal) / 2], axis=-1, method="weibull")
+    low, high = np.quantile(
+        draws, [(1 - nominal) / 2, (1 + nominal) / 2], axis=-1, method="weibull"
+    )
     return (low <= truth) & (truth <= high)
 
 
@@ -235,9 +266,14 @@ def pixel_coverage(draws, truth, good, nominal=0.68, seed=0):
     """
     _, truth, good = _checked(truth, truth, good)
     draws, rows = iter(draws), zip(truth, good, strict=True)
-    shares = [covered(np.asarray(d).T[g], x[g], nominal).mean() for (x, g), d in zip(rows, draws, strict=False)]
+    shares = [
+        covered(np.asarray(d).T[g], x[g], nominal).mean()
+        for (x, g), d in zip(rows, draws, strict=False)
+    ]
     if len(shares) < len(truth) or next(draws, None) is not None:
-        raise ValueError(f"draws has not as many spectra as truth, which has {len(truth)}; give draws for each")
+        raise ValueError(
+            f"draws has not as many spectra as truth, which has {len(truth)}; give draws for each"
+        )
     return bootstrap(np.mean, np.array(shares), seed=seed)
 
 
@@ -281,7 +317,9 @@ def equivalent_width(flux, good, window, bands, wave=WAVE):
     """
     flux, good = np.asarray(flux, "f8"), np.asarray(good, dtype=bool)
     if flux.shape != good.shape or flux.ndim != 2 or flux.shape[1] != len(wave):
-        raise ValueError(f"flux has shape {flux.shape}, good {good.shape}; give (n, {len(wave)}) for both")
+        raise ValueError(
+            f"flux has shape {flux.shape}, good {good.shape}; give (n, {len(wave)}) for both"
+        )
     _finite("flux", flux, good)
     middle = np.sqrt(wave[1:] * wave[:-1])
     edges = np.concatenate([[wave[0] ** 2 / middle[0]], middle, [wave[-1] ** 2 / middle[-1]]])
@@ -289,7 +327,9 @@ def equivalent_width(flux, good, window, bands, wave=WAVE):
     for name, (low, high) in (("window", window), ("bands[0]", bands[0]), ("bands[1]", bands[1])):
         part = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0, None)
         if not edges[0] <= low < high <= edges[-1] or np.count_nonzero(part) < 2:
-            raise ValueError(f"{name} is ({low}, {high}); give 2 pixels or more of {edges[0]:.1f} to {edges[-1]:.1f} Å")
+            raise ValueError(
+                f"{name} is ({low}, {high}); give 2 pixels or more of {edges[0]:.1f} to {edges[-1]:.1f} Å"
+            )
         parts.append(part)
     if not bands[0][1] <= window[0] < window[1] <= bands[1][0]:
         raise ValueError(f"bands is {bands}; give one band on either side of the window {window}")

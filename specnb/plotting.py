@@ -44,7 +44,11 @@ def examples(panels, half_width=60.0):
     """
     zooms = ["Mg b", "Hα", "Ca II"]
     fig, axes = plt.subplots(
-        len(panels), 1 + len(zooms), figsize=(13, 2.3 * len(panels)), squeeze=False, width_ratios=[2.6, 1, 1, 1]
+        len(panels),
+        1 + len(zooms),
+        figsize=(13, 2.3 * len(panels)),
+        squeeze=False,
+        width_ratios=[2.6, 1, 1, 1],
     )
     for row, (title, observed, truth, estimate) in zip(axes, panels, strict=True):
         for ax, name in zip(row, [None, *zooms], strict=True):
@@ -68,11 +72,19 @@ def histogram_against_normal(ax, samples, label, **style):
     ax.hist(np.ravel(samples), edges, density=True, histtype="step", lw=1.4, label=label, **style)
     x = np.linspace(-5, 5, 300)
     if "N(0, 1)" not in ax.get_legend_handles_labels()[1]:
-        ax.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, lw=0.8, ls="--", label="N(0, 1)")
+        ax.plot(
+            x,
+            np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi),
+            color=TRUTH,
+            lw=0.8,
+            ls="--",
+            label="N(0, 1)",
+        )
 
 
 def products(made, title=""):
-    """One's own spectrum and what was made of it (:class:`specnb.own.Products`): whole, and three lines."""
+    """One's own spectrum and what was made of it (:class:`specnb.observing.products.Products`): whole, and three
+    lines."""
     o, fig = made.observation, plt.figure(figsize=(13, 5.2))
     grid = fig.add_gridspec(2, 3)
     zooms = ["Mg b", "Hα", "Ca II"]

@@ -19,9 +19,13 @@ def numbers(name, value, unit=None):
         try:
             value = value.to_value(u.dimensionless_unscaled if unit is None else unit)
         except u.UnitConversionError as error:
-            raise ValueError(f"{name} has unit {value.unit}; give {unit or 'a number without unit'}") from error
+            raise ValueError(
+                f"{name} has unit {value.unit}; give {unit or 'a number without unit'}"
+            ) from error
     if isinstance(value, np.ma.MaskedArray):
-        raise ValueError(f"{name} is a masked array; give a plain array and mark bad pixels by ivar = 0")
+        raise ValueError(
+            f"{name} is a masked array; give a plain array and mark bad pixels by ivar = 0"
+        )
     if not isinstance(value, torch.Tensor):
         try:
             array = np.asarray(value)
@@ -37,8 +41,15 @@ def numbers(name, value, unit=None):
 
 def integer(name, value, least, most=None):
     """``value`` as an int from ``least`` to ``most``; anything else, booleans too, is a ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= (most or value):
-        raise ValueError(f"{name} is {value!r}; give an integer of {least} " + (f"to {most}" if most else "or more"))
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | np.integer)
+        or not least <= value <= (most or value)
+    ):
+        raise ValueError(
+            f"{name} is {value!r}; give an integer of {least} "
+            + (f"to {most}" if most else "or more")
+        )
     return int(value)
 
 
@@ -72,21 +83,29 @@ def spectra(flux, ivar, pixels=N_PIXELS):
     for name, value in (("flux", f), ("ivar", w)):
         if value.ndim not in (1, 2) or value.shape[-1] != pixels or value.numel() == 0:
             grid = "the grid specnb.WAVE" if pixels == N_PIXELS else "the operator's pixels"
-            raise ValueError(f"{name} has shape {tuple(value.shape)}; give ({pixels},) or (n, {pixels}) on {grid}")
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)}; give ({pixels},) or (n, {pixels}) on {grid}"
+            )
     if f.shape != w.shape:
-        raise ValueError(f"ivar has shape {tuple(w.shape)} but flux {tuple(f.shape)}; give one ivar for every flux")
+        raise ValueError(
+            f"ivar has shape {tuple(w.shape)} but flux {tuple(f.shape)}; give one ivar for every flux"
+        )
     single = f.ndim == 1
     f, w = torch.atleast_2d(f), torch.atleast_2d(w)
     _refuse("ivar", w, ~(w >= 0) | torch.isinf(w), "give 0 for a bad pixel, else 1/σ²")
     _refuse("flux", f, ~torch.isfinite(f) & (w > 0), "set ivar to 0 there")
     empty = ~(w > 0).any(1)
     if empty.any():
-        raise ValueError(f"ivar of spectrum {int(empty.nonzero()[0])} is 0 everywhere; leave that spectrum out")
+        raise ValueError(
+            f"ivar of spectrum {int(empty.nonzero()[0])} is 0 everywhere; leave that spectrum out"
+        )
 
     level = f.where(w > 0, torch.nan).nanmedian(1).values
     if (far := (level < 0.2) | (level > 2)).any():
         row = int(far.nonzero()[0])
-        raise ValueError(f"flux of spectrum {row} has a median of {float(level[row]):.4g}; divide it by its continuum")
+        raise ValueError(
+            f"flux of spectrum {row} has a median of {float(level[row]):.4g}; divide it by its continuum"
+        )
 
     def restore(x):
         x = x[0] if single else x

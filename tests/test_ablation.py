@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from specnb import ablation, metrics, profiles
+from specnb import metrics
+from specnb.experiments import ablation
+from specnb.training import profiles
 
 
 def test_some_pixels_have_five_times_the_noise_and_say_so():

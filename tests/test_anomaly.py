@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binomtest
 
 import specnb
-from specnb.anomaly import SIGMA, false_alarm, matched_filter
 from specnb.grid import WAVE
+from specnb.spectral_lines.anomalies import SIGMA, false_alarm, matched_filter
 
 
 def inject(flux, pixel, depth):

@@ -7,11 +7,12 @@ import torch
 from scipy.signal import savgol_filter
 
 import specnb
-from specnb import baselines, validate
-from specnb.nets import DnCNN1D
-from specnb.stars import draw, generator
+from specnb import validate
+from specnb.denoising import classical
+from specnb.denoising.nets import DnCNN1D
+from specnb.world.stars import draw, generator
 
-METHODS = sorted(baselines.METHODS)
+METHODS = sorted(classical.METHODS)
 
 
 def stars(n, seed, snr):
@@ -26,7 +27,7 @@ def stars(n, seed, snr):
 @pytest.mark.parametrize("method", METHODS)
 def test_no_worse_than_the_observation(method):
     x, flux, ivar = stars(32, 5, 10.0)
-    estimate, good = baselines.METHODS[method](flux, ivar), ivar > 0
+    estimate, good = classical.METHODS[method](flux, ivar), ivar > 0
     assert estimate.dtype == torch.float32
     assert estimate.shape == flux.shape
     assert torch.isfinite(estimate).all()
@@ -40,23 +41,25 @@ def test_no_worse_than_the_observation(method):
 def test_bad_pixels_do_not_matter(method):
     _, flux, ivar = stars(2, 6, 20.0)
     wild = torch.where(ivar > 0, flux, 1e4)
-    assert torch.equal(baselines.METHODS[method](wild, ivar), baselines.METHODS[method](flux, ivar))
+    assert torch.equal(classical.METHODS[method](wild, ivar), classical.METHODS[method](flux, ivar))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_star_alone_is_the_star_in_a_batch(method):
     _, flux, ivar = stars(20, 7, np.geomspace(3, 1000, 20))
-    many = baselines.METHODS[method](flux, ivar)
+    many = classical.METHODS[method](flux, ivar)
     for i in (0, 8, 19):
-        one = baselines.METHODS[method](flux[i : i + 1], ivar[i : i + 1])
-        assert ((many[i] - one[0]) * ivar[i].sqrt()).abs().max() < (0.2 if method == "gp" else 1e-3)  # gp iterates
+        one = classical.METHODS[method](flux[i : i + 1], ivar[i : i + 1])
+        assert ((many[i] - one[0]) * ivar[i].sqrt()).abs().max() < (
+            0.2 if method == "gp" else 1e-3
+        )  # gp iterates
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_good_pixel_is_enough_to_stay_finite(method):
     ivar = torch.zeros(1, 3136)
     ivar[0, 100] = 100.0
-    assert torch.isfinite(baselines.METHODS[method](torch.ones(1, 3136), ivar)).all()
+    assert torch.isfinite(classical.METHODS[method](torch.ones(1, 3136), ivar)).all()
 
 
 def test_none_bridges_linearly():
@@ -66,16 +69,16 @@ def test_none_bridges_linearly():
         ivar[0, bad] = 0
         flux[0, bad] = 7.0
     expected[0, :3] = expected[0, 3]  # beyond the last good pixel: constant
-    assert torch.allclose(baselines.none(flux, ivar), expected)
+    assert torch.allclose(classical.none(flux, ivar), expected)
     assert flux[0, 10] == 7  # the caller's spectrum is left alone
 
 
 def test_each_star_gets_the_entry_of_its_snr():
     ivar = torch.tensor([3.0, 7.9, 8.1, 99.0, 101.0, 5000.0])[:, None].expand(-1, 3136) ** 2
     ivar = ivar * (torch.arange(3136) % 3 > 0)  # bad pixels do not lower the S/N
-    found = {entry: rows.tolist() for entry, rows in baselines._by_snr(ivar, "abcdefgh")}
+    found = {entry: rows.tolist() for entry, rows in classical._by_snr(ivar, "abcdefgh")}
     assert found == {"a": [0, 1], "b": [2], "e": [3], "f": [4], "h": [5]}
-    assert len(baselines.COMPONENTS) == len(baselines.POLYNOMIALS) == len(baselines.BINS)
+    assert len(classical.COMPONENTS) == len(classical.POLYNOMIALS) == len(classical.BINS)
 
 
 # --- the linear optimum -----------------------------------------------------------------------------------------------
@@ -84,21 +87,27 @@ def test_each_star_gets_the_entry_of_its_snr():
 def test_single_precision_is_enough():
     """Sums over pixels are in float32; at S/N 2000 their errors must still be far below those of the estimate."""
     x, flux, ivar = stars(16, 8, 2000.0)
-    double = baselines.linear(flux.double(), ivar.double(), *(p.double() for p in baselines.moments()))
-    difference = (baselines.wiener(flux, ivar) - double).square().mean().sqrt()
+    double = classical.linear(
+        flux.double(), ivar.double(), *(p.double() for p in classical.moments())
+    )
+    difference = (classical.wiener(flux, ivar) - double).square().mean().sqrt()
     assert difference < 1e-3 * (double - x).square().mean().sqrt()
 
 
 def test_prior_holds_the_variance_of_stars_it_has_not_seen():
     state = torch.get_rng_state()
-    baselines.moments.cache_clear()
-    mean, basis, diagonal = baselines.moments()
-    assert torch.equal(state, torch.get_rng_state())  # the caller's stream of random numbers is left alone
+    classical.moments.cache_clear()
+    mean, basis, diagonal = classical.moments()
+    assert torch.equal(
+        state, torch.get_rng_state()
+    )  # the caller's stream of random numbers is left alone
     x = draw(512, generator("validation", 3)).x - mean
     assert basis.square().sum(0).diff().max() <= 0
-    assert (basis.square().sum(1) + diagonal).sum().item() == pytest.approx(x.square().sum(1).mean().item(), rel=0.1)
+    assert (basis.square().sum(1) + diagonal).sum().item() == pytest.approx(
+        x.square().sum(1).mean().item(), rel=0.1
+    )
     unit = basis / basis.norm(dim=0)
-    assert torch.allclose(unit.mT @ unit, torch.eye(baselines.RANK), atol=1e-3)
+    assert torch.allclose(unit.mT @ unit, torch.eye(classical.RANK), atol=1e-3)
     rest = x - x @ unit @ unit.mT
     assert rest.square().mean().sqrt() < 8e-4
     assert rest.square().mean().item() == pytest.approx(diagonal.mean().item(), rel=0.5)
@@ -106,12 +115,12 @@ def test_prior_holds_the_variance_of_stars_it_has_not_seen():
 
 def test_gp_equals_the_dense_solution():
     _, flux, ivar = stars(1, 9, 10.0)
-    kernel = torch.fft.irfft(baselines._density(6400).double())[:3136]
+    kernel = torch.fft.irfft(classical._density(6400).double())[:3136]
     lag = (torch.arange(3136)[:, None] - torch.arange(3136)).abs()
-    y, w = (v[0].double() for v in baselines._bridged(flux, ivar))
-    mean, k = baselines.moments()[0].double(), kernel[lag]
+    y, w = (v[0].double() for v in classical._bridged(flux, ivar))
+    mean, k = classical.moments()[0].double(), kernel[lag]
     dense = mean + k @ torch.linalg.solve(k + (1 / w).diag(), y - mean)
-    error = (baselines.gp(flux, ivar)[0] - dense).square().mean().sqrt()
+    error = (classical.gp(flux, ivar)[0] - dense).square().mean().sqrt()
     assert error < 0.01 * (dense - y).square().mean().sqrt()
 
 
@@ -121,7 +130,7 @@ def test_gp_equals_the_dense_solution():
 @pytest.mark.parametrize(("window", "order"), [(7, 2), (9, 4), (1, 0)])
 def test_savgol_with_equal_weights_is_scipys(window, order):
     _, flux, _ = stars(2, 10, 10.0)
-    found = baselines.savgol(flux, torch.full_like(flux, 100.0), window, order)
+    found = classical.savgol(flux, torch.full_like(flux, 100.0), window, order)
     expected = savgol_filter(flux.double().numpy(), window, order, mode="interp")
     inner = slice(window, -window)
     assert np.allclose(found[:, inner], expected[:, inner], atol=1e-5)
@@ -131,7 +140,7 @@ def test_savgol_leaves_a_polynomial_of_its_order_as_it_is():
     t = torch.linspace(-1, 1, 3136)
     flux = (1 + 0.2 * t - 0.3 * t**2).expand(2, -1)
     ivar = 100 * torch.rand(2, 3136, generator=torch.Generator().manual_seed(0)) + 1
-    assert torch.allclose(baselines.savgol(flux, ivar, 11, 2), flux, atol=1e-5)  # at the ends, too
+    assert torch.allclose(classical.savgol(flux, ivar, 11, 2), flux, atol=1e-5)  # at the ends, too
 
 
 def test_noise_of_wavelet_coefficients():
@@ -140,17 +149,19 @@ def test_noise_of_wavelet_coefficients():
     variance = np.where(np.arange(n) % 64 < 8, 25.0, 1.0)  # sky lines
     noise = np.sqrt(variance) * rng.standard_normal((4000, n))
     details = pywt.swt(noise, name, 3, trim_approx=True, norm=True, axis=-1)[1:]
-    for share, gain, d in zip((1 / 8, 1 / 4, 1 / 2), baselines._gains(name, 3, n), details, strict=True):
+    for share, gain, d in zip(
+        (1 / 8, 1 / 4, 1 / 2), classical._gains(name, 3, n), details, strict=True
+    ):
         assert gain[0] == pytest.approx(share)  # of white noise
         assert np.fft.irfft(np.fft.rfft(variance) * gain, n) == pytest.approx(d.var(0), rel=0.12)
 
 
 def test_wavelet_keeps_a_spectrum_and_removes_noise():
     x, _, ivar = stars(4, 11, 10.0)
-    assert torch.allclose(baselines.wavelet(x, torch.full_like(x, 1e10)), x, atol=1e-4)
+    assert torch.allclose(classical.wavelet(x, torch.full_like(x, 1e10)), x, atol=1e-4)
     sigma = ivar.clamp(min=1).rsqrt()
     flat = 1 + sigma * torch.randn(4, 3136, generator=torch.Generator().manual_seed(1))
-    rest = (baselines.wavelet(flat, 1 / sigma**2) - 1) / sigma
+    rest = (classical.wavelet(flat, 1 / sigma**2) - 1) / sigma
     assert rest.square().mean() < 0.03
 
 
@@ -158,11 +169,13 @@ def test_wavelet_keeps_a_spectrum_and_removes_noise():
 
 
 def test_tuning_is_a_table_of_settings_and_bins():
-    table = baselines.tune("wavelet", n=2)
-    assert len(table) == len(baselines.SETTINGS["wavelet"])
-    assert np.shape(table[f"name={baselines.WAVELET}, levels={baselines.LEVELS}"]) == (len(baselines.BINS),)
+    table = classical.tune("wavelet", n=2)
+    assert len(table) == len(classical.SETTINGS["wavelet"])
+    assert np.shape(table[f"name={classical.WAVELET}, levels={classical.LEVELS}"]) == (
+        len(classical.BINS),
+    )
     with pytest.raises(ValueError, match=r"method is 'none'; choose one of \['pca'"):
-        baselines.tune("none")
+        classical.tune("none")
 
 
 @pytest.mark.parametrize("settings", [{}, {"depth": 4, "width": 8, "kernel": 5}])
@@ -176,7 +189,9 @@ def test_dncnn_sees_as_far_as_its_docstring_says(settings):
     assert y.shape == (2, 200)
     y[0, 100].backward()
     seen = (x.grad != 0).any(1)
-    assert seen[0].nonzero().flatten().tolist() == list(range(100 - field // 2, 100 + field // 2 + 1))
+    assert seen[0].nonzero().flatten().tolist() == list(
+        range(100 - field // 2, 100 + field // 2 + 1)
+    )
     assert not seen[1].any()
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 import specnb
-from specnb import bounds, stars
-from specnb.emulator import load_emulator
+from specnb.labels import bounds
+from specnb.world import stars
+from specnb.world.emulator import load_emulator
 
 
 def labels_of(s):
@@ -18,7 +19,9 @@ def test_jacobian_by_finite_differences():
     for i, h in enumerate(steps):
         e = torch.zeros(11)
         e[i] = h
-        slope = (stars.clean(y + e, load_emulator("cpu")) - stars.clean(y - e, load_emulator("cpu"))) / (2 * h)
+        slope = (
+            stars.clean(y + e, load_emulator("cpu")) - stars.clean(y - e, load_emulator("cpu"))
+        ) / (2 * h)
         size = slope.square().mean(1).sqrt()
         assert ((jacobian[:, i] - slope).square().mean(1).sqrt() < 0.03 * size + 1e-6).all(), i
 
@@ -41,7 +44,9 @@ def test_a_star_that_does_not_rotate_has_no_bound_on_its_rotation():
 def test_averaged_bound_lies_below_the_priors_width_without_data_and_below_the_posteriors_with():
     s = specnb.simulate(64, 6, snr=10)
     nothing = bounds.van_trees(s.labels, 0 * s.ivar)
-    width = np.r_[np.sqrt(746.4**2), 1.2, 3 / 12**0.5, 0.6 / 12**0.5, 600 / 12**0.5, 50 / 12**0.5, [0.02] * 5]
+    width = np.r_[
+        np.sqrt(746.4**2), 1.2, 3 / 12**0.5, 0.6 / 12**0.5, 600 / 12**0.5, 50 / 12**0.5, [0.02] * 5
+    ]
     assert (nothing <= 1.05 * width).all()
     assert (nothing > 0.8 * width)[[0, 2, 3, 4, 5]].all()
     assert np.allclose(nothing[6:], 0.02)
@@ -60,9 +65,13 @@ def test_wrong_shapes_are_refused():
 def test_a_coefficient_alone_in_closed_form():
     """With all else known, c_k is a linear parameter: variance 1/Σ w (P_k F)²."""
     s = specnb.simulate(2, 3, snr=10)
-    information = bounds.fisher(torch.tensor(labels_of(s), dtype=torch.float32), torch.tensor(s.ivar)).numpy()
+    information = bounds.fisher(
+        torch.tensor(labels_of(s), dtype=torch.float32), torch.tensor(s.ivar)
+    ).numpy()
     pure = s.flux / (1 + labels_of(s)[:, 6:] @ stars.legendre().numpy())
-    assert np.allclose(information[:, 7, 7], (s.ivar * (pure * stars.legendre()[1].numpy()) ** 2).sum(1), rtol=1e-4)
+    assert np.allclose(
+        information[:, 7, 7], (s.ivar * (pure * stars.legendre()[1].numpy()) ** 2).sum(1), rtol=1e-4
+    )
 
 
 def test_velocity_limit_is_the_cramer_rao_bound_of_rv_alone():

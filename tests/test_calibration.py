@@ -50,5 +50,9 @@ def test_expected_error_is_that_of_the_coverage():
     truth, draws = rng.standard_normal(4000), rng.standard_normal((4000, 400))
     assert calibration.expected_error(draws, truth) < 0.02
     levels = np.arange(1, 20) / 20
-    half = [2 * norm.cdf(0.5 * norm.ppf(0.5 + p / 2)) - 1 for p in levels]  # intervals half as wide as they should be
-    assert calibration.expected_error(0.5 * draws, truth) == pytest.approx(np.mean(levels - half), abs=0.02)
+    half = [
+        2 * norm.cdf(0.5 * norm.ppf(0.5 + p / 2)) - 1 for p in levels
+    ]  # intervals half as wide as they should be
+    assert calibration.expected_error(0.5 * draws, truth) == pytest.approx(
+        np.mean(levels - half), abs=0.02
+    )

@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 
-from specnb import comparison, instruments
-from specnb.exact import oracle
-from specnb.stars import simulate
+from specnb.experiments import comparison
+from specnb.labels.oracle import oracle
+from specnb.sampling import instruments
+from specnb.world.stars import simulate
 
 
 @pytest.fixture(scope="module")
 def world():
     stars = simulate(3, 91, snr=20)
-    return comparison.limit_of(stars, oracle(stars.observed, stars.ivar, n_samples=512, seed=1), 100)
+    return comparison.limit_of(
+        stars, oracle(stars.observed, stars.ivar, n_samples=512, seed=1), 100
+    )
 
 
 def test_exact_draws_pass(world):
@@ -50,7 +53,9 @@ def test_a_guidance_that_is_too_strong_is_seen_and_does_not_run_away():
 
 
 def test_through_an_instrument_the_mean_fits_the_observation():
-    found = comparison.through(instruments.rebin(3), {"mmps": {"method": "mmps", "steps": 8}}, 20, 2, 40)["mmps"]
+    found = comparison.through(
+        instruments.rebin(3), {"mmps": {"method": "mmps", "steps": 8}}, 20, 2, 40
+    )["mmps"]
     assert found["chi2"] == pytest.approx(1, abs=0.12)
     assert found["rmse"][0] < 0.02
     assert 0.4 < found["coverage_68"][0] < 0.9

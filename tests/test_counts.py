@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, poisson
 
-from specnb import counts, simulate
+from specnb import simulate
+from specnb.sampling import counts
 
 
 @given(st.floats(0.1, 500), st.floats(-4, 4), st.floats(0.8, 6))
@@ -39,7 +40,9 @@ def observed():
     stars, rng = simulate(3, 71, level=0.5), np.random.default_rng(5)
     exposure = np.full(3136, 60.0)
     exposure[100:110] = 0
-    electrons = rng.poisson(exposure * stars.flux + 5.0) + 3.0 * rng.standard_normal(stars.flux.shape)
+    electrons = rng.poisson(exposure * stars.flux + 5.0) + 3.0 * rng.standard_normal(
+        stars.flux.shape
+    )
     return stars, electrons, exposure
 
 
@@ -69,7 +72,9 @@ def test_variances_from_the_counts_themselves_make_spectra_too_faint(observed):
     assert np.abs(fair).max() < 0.01
 
 
-@pytest.mark.parametrize(("name", "value"), [("exposure", -1.0), ("read_noise", -1.0), ("background", np.nan)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("exposure", -1.0), ("read_noise", -1.0), ("background", np.nan)]
+)
 def test_bad_arguments_are_named(name, value):
     settings = {"exposure": np.ones(3136), name: value}
     with pytest.raises(ValueError, match=f"{name} has the value"):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from specnb import coverage, flows
+from specnb.experiments import coverage
+from specnb.labels import flows
 
 
 def world(n, width, shift, seed):
@@ -15,7 +16,9 @@ def world(n, width, shift, seed):
 
 @pytest.mark.parametrize(("width", "shift"), [(1, 0), (0.5, 0), (2, 0), (1, 0.6)])
 def test_the_tree(width, shift):
-    found = coverage.tree({"a": world(1500, width, shift, 1)}, {"a": world(1500, width, shift, 2)})["a"]
+    found = coverage.tree({"a": world(1500, width, shift, 1)}, {"a": world(1500, width, shift, 2)})[
+        "a"
+    ]
     assert found["recalibrated"]["68"][0] == pytest.approx(0.68, abs=0.04)
     assert found["recalibrated"]["expected_error"] < 0.03
     assert found["scaled"]["68"][0] == pytest.approx(0.68, abs=0.04)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specnb
-from specnb import denoisers
-from specnb.nets import Attention, UNet1D
+from specnb.denoising import networks
+from specnb.denoising.nets import Attention, UNet1D
 
 
 class Linear(torch.nn.Module):
@@ -17,7 +17,7 @@ class Linear(torch.nn.Module):
 
 
 def pixelwise(mean=1.0, std=0.1):
-    return denoisers.Denoiser(Linear(), torch.full((3136,), mean), torch.full((3136,), std))
+    return networks.Denoiser(Linear(), torch.full((3136,), mean), torch.full((3136,), std))
 
 
 def test_without_a_network_it_is_the_scalar_wiener_filter():
@@ -26,7 +26,7 @@ def test_without_a_network_it_is_the_scalar_wiener_filter():
     assert torch.allclose(pixelwise()(u, m), torch.full((1, 3136), expected))
 
 
-@pytest.mark.parametrize("target", denoisers.TARGETS)
+@pytest.mark.parametrize("target", networks.TARGETS)
 def test_every_target_stands_for_the_same_spectrum(target):
     """A network that answers exactly what it is asked for gives back the clean spectrum, at every level."""
     g = torch.Generator().manual_seed(0)
@@ -41,18 +41,22 @@ def test_every_target_stands_for_the_same_spectrum(target):
             "residual": -noise,
             "v": (m * (x - mean) / std - std * noise) / r,
         }
-        found = denoisers.to_x0(target, right[target], u, m, mean, std)
+        found = networks.to_x0(target, right[target], u, m, mean, std)
         assert torch.allclose(found, x, atol=1e-5 * max(1, level))
 
 
 def test_an_unknown_target_is_refused():
     with pytest.raises(ValueError, match="target is 'epsilon'; choose one of"):
-        denoisers.fresh(torch.ones(3136), torch.ones(3136), target="epsilon", stem=32, channels=(16, 16))
+        networks.fresh(
+            torch.ones(3136), torch.ones(3136), target="epsilon", stem=32, channels=(16, 16)
+        )
 
 
 def test_no_noise_no_change_bit_for_bit():
     """A residual network cannot move what has no noise (the plan's identity at s = 0)."""
-    net = denoisers.fresh(torch.ones(3136), torch.full((3136,), 0.1), target="residual", stem=32, channels=(16, 16))
+    net = networks.fresh(
+        torch.ones(3136), torch.full((3136,), 0.1), target="residual", stem=32, channels=(16, 16)
+    )
     torch.nn.init.normal_(net.net.unstem.weight)
     u = 1 + 0.1 * torch.randn(2, 3136)
     assert not torch.equal(net(u, torch.full_like(u, 0.1)), u)
@@ -61,13 +65,13 @@ def test_no_noise_no_change_bit_for_bit():
 
 def test_small_noise_keeps_the_observation():
     torch.manual_seed(0)
-    net = denoisers.fresh(torch.ones(3136), torch.full((3136,), 0.1), stem=32, channels=(16, 16))
+    net = networks.fresh(torch.ones(3136), torch.full((3136,), 0.1), stem=32, channels=(16, 16))
     u = 1 + 0.1 * torch.randn(2, 3136)
     assert (net(u, torch.full_like(u, 1e-5)) - u).abs().max() < 1e-4
 
 
 def test_masked_pixels_do_not_enter():
-    model = denoisers.load("bounded", "cpu")
+    model = networks.load("bounded", "cpu")
     s = specnb.simulate(2, 0, snr=20)
     wild = s.observed.copy()
     wild[s.ivar == 0] = 1e6
@@ -83,24 +87,27 @@ def test_deterministic_steps_follow_the_closed_form_flow():
     """For a Gaussian prior the probability-flow ODE maps y to μ + (y − μ) s/√(s² + m²)."""
     std, m = 0.1, 0.2
     u = torch.full((1, 3136), 1.3)
-    end = denoisers.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=400)
+    end = networks.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=400)
     assert torch.allclose(end, torch.full_like(u, 1 + 0.3 * std / np.hypot(std, m)), atol=1e-3)
-    one = denoisers.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=1)
+    one = networks.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=1)
     assert torch.equal(one, pixelwise(std=std)(u, torch.full_like(u, m)))
 
 
 def test_batching_changes_nothing():
     s = specnb.simulate(5, 1)
-    u, m = torch.from_numpy(s.observed), denoisers.noise_map(torch.from_numpy(s.ivar))
+    u, m = torch.from_numpy(s.observed), networks.noise_map(torch.from_numpy(s.ivar))
     f = pixelwise()
-    assert torch.equal(denoisers.in_batches(f, u, m, size=2), f(u, m))
+    assert torch.equal(networks.in_batches(f, u, m, size=2), f(u, m))
 
 
 def test_shipped_model_beats_the_observation_on_test_stars():
     for level in (0.1, 0.5):
         s = specnb.simulate(64, 11, level=level)
         good = s.ivar > 0
-        before, after = (np.square(x - s.flux)[good].mean() for x in (s.observed, specnb.denoise(s.observed, s.ivar)))
+        before, after = (
+            np.square(x - s.flux)[good].mean()
+            for x in (s.observed, specnb.denoise(s.observed, s.ivar))
+        )
         assert after < 0.25 * before
 
 
@@ -140,11 +147,19 @@ def broken(which, value, pixel=7):
         (*broken("ivar", np.nan), "ivar of spectrum 0 is nan"),
         (*broken("ivar", np.inf), "ivar of spectrum 0 is inf"),
         (np.ones(3136), np.zeros(3136), "ivar of spectrum 0 is 0 everywhere"),
-        ("spectrum.fits", np.ones(3136), "flux is 'spectrum.fits'; give an array or tensor of real numbers"),
+        (
+            "spectrum.fits",
+            np.ones(3136),
+            "flux is 'spectrum.fits'; give an array or tensor of real numbers",
+        ),
         (None, np.ones(3136), "flux is None"),
         (np.ma.ones(3136), np.ones(3136), "flux is a masked array; .* mark bad pixels by ivar = 0"),
         (np.ones(3136) * 1j, np.ones(3136), "flux is"),
-        (968 * np.ones(3136), np.ones(3136), "flux of spectrum 0 has a median of 968; divide it by its continuum"),
+        (
+            968 * np.ones(3136),
+            np.ones(3136),
+            "flux of spectrum 0 has a median of 968; divide it by its continuum",
+        ),
     ],
 )
 def test_bad_input_is_named(flux, ivar, message):
@@ -158,7 +173,12 @@ def test_unknown_method():
 
 
 @settings(max_examples=20, deadline=None)
-@given(scale=st.floats(1e-2, 1e6), depth=st.floats(0.3, 1.5), share=st.floats(0, 0.99), seed=st.integers(0, 99))
+@given(
+    scale=st.floats(1e-2, 1e6),
+    depth=st.floats(0.3, 1.5),
+    share=st.floats(0, 0.99),
+    seed=st.integers(0, 99),
+)
 def test_any_noise_map_gives_a_finite_spectrum(scale, depth, share, seed):
     rng = np.random.default_rng(seed)
     ivar = scale * rng.uniform(0.1, 10, 3136) * (rng.random(3136) >= share)
@@ -168,9 +188,9 @@ def test_any_noise_map_gives_a_finite_spectrum(scale, depth, share, seed):
 
 def test_saved_and_read_back(tmp_path):
     config = {"stem": 32, "channels": [16, 16]}
-    model = denoisers.fresh(torch.ones(3136), torch.ones(3136), **config).eval()
-    denoisers.save(model, config, tmp_path / "model.safetensors")
-    again = denoisers.read(tmp_path / "model.safetensors")
+    model = networks.fresh(torch.ones(3136), torch.ones(3136), **config).eval()
+    networks.save(model, config, tmp_path / "model.safetensors")
+    again = networks.read(tmp_path / "model.safetensors")
     u, m = torch.rand(1, 3136), torch.rand(1, 3136) + 0.1
     assert torch.allclose(model(u, m), again(u, m), atol=5e-3)  # half precision
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
@@ -189,7 +209,9 @@ def test_attention_lets_every_position_see_every_other():
     layer = Attention(16, 49)
     for p in layer.parameters():
         torch.nn.init.normal_(p, std=0.3)
-    layer.norm = torch.nn.Identity()  # group statistics couple all positions too; here only attention may
+    layer.norm = (
+        torch.nn.Identity()
+    )  # group statistics couple all positions too; here only attention may
     x = torch.randn(1, 16, 49, requires_grad=True)
     layer(x)[0, :, 0].sum().backward()
     assert (x.grad[0].abs().sum(0) > 0).all()
@@ -199,5 +221,7 @@ def test_no_worse_than_the_observation_as_the_noise_goes():
     """Deterministic sampling takes a spectrum through every level down to none."""
     s = specnb.simulate(64, 12, level=0.01)
     good = s.ivar > 0
-    before, after = (np.square(x - s.flux)[good].mean() for x in (s.observed, specnb.denoise(s.observed, s.ivar)))
+    before, after = (
+        np.square(x - s.flux)[good].mean() for x in (s.observed, specnb.denoise(s.observed, s.ivar))
+    )
     assert after < before

@@ -3,8 +3,10 @@ import pytest
 import torch
 
 import specnb
-from specnb import emulator, emulator_card, gridfiles, results
+from specnb import storage
 from specnb.grid import FINE_LOGLAM, N_FINE
+from specnb.training import emulator_card, grid_files
+from specnb.world import emulator
 
 
 def labels(n):
@@ -14,12 +16,14 @@ def labels(n):
 def test_left_out_stars_are_reproduced_to_the_card():
     """The shipped weights, the shipped grid and the shipped card belong together."""
 
-    grid = gridfiles.read(emulator_card.GRID)
+    grid = grid_files.read(emulator_card.GRID)
     grid_labels, flux, index = grid.labels, grid.flux, grid.index
     judge = emulator_card.left_out(index)
     model = emulator.load_emulator("cpu")
-    score = emulator_card.scores(grid_labels[judge], emulator.residuals(model, grid_labels[judge], flux[judge]))
-    card = results.read(emulator_card.GRID.parent / "emulator.json")["validation"]
+    score = emulator_card.scores(
+        grid_labels[judge], emulator.residuals(model, grid_labels[judge], flux[judge])
+    )
+    card = storage.read(emulator_card.GRID.parent / "emulator.json")["validation"]
     assert score["stars"] == card["stars"]
     assert score["rms"] == pytest.approx(card["rms"], rel=0.01)
     assert score["rms"] < 1.5e-3
@@ -27,7 +31,7 @@ def test_left_out_stars_are_reproduced_to_the_card():
 
 def test_left_out_stars_fill_the_label_space():
     """Judges are spread over the grid; where there are none, the card must say so."""
-    grid = gridfiles.read(emulator_card.GRID)
+    grid = grid_files.read(emulator_card.GRID)
     judge = emulator_card.left_out(grid.index)
     assert 0.05 < judge.mean() < 0.2
     teff, m_h = grid.labels[judge][:, [0, 2]].T
@@ -38,7 +42,7 @@ def test_left_out_stars_fill_the_label_space():
 
 
 def test_emulator_stays_physical_to_the_corners():
-    from specnb.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
+    from specnb.world.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
 
     for teff in TEFF:
         for logg in (logg_min(teff), LOGG_MAX):
@@ -52,15 +56,21 @@ def test_networks_side_by_side_are_the_networks_one_by_one():
     model, y = emulator.load_emulator("cpu"), labels(4)
     x = model.features(y)
     separate = torch.stack([net(x) for net in model.nets]).mean(0) * model.scale
-    assert torch.allclose(model.coefficients(y), separate, rtol=1e-5, atol=1e-5 * float(separate.abs().max()))
+    assert torch.allclose(
+        model.coefficients(y), separate, rtol=1e-5, atol=1e-5 * float(separate.abs().max())
+    )
 
 
 def test_native_flux_is_the_fine_flux_observed():
     """The precomputed transform of the basis equals transforming the fine spectrum itself."""
-    from specnb.operators import to_fourier, to_native
+    from specnb.world.operators import to_fourier, to_native
 
     model, y = emulator.load_emulator("cpu"), labels(2)
-    rv, vsini, resolution = torch.tensor([30.0, -200.0]), torch.tensor([0.0, 40.0]), torch.tensor([1800.0, 1500.0])
+    rv, vsini, resolution = (
+        torch.tensor([30.0, -200.0]),
+        torch.tensor([0.0, 40.0]),
+        torch.tensor([1800.0, 1500.0]),
+    )
     direct = 1 + to_native(to_fourier(model.fine(y) - 1), rv, vsini, resolution)
     assert torch.allclose(model(y, rv, vsini, resolution), direct, atol=2e-6)
 
@@ -71,7 +81,9 @@ def test_gradients_by_finite_differences():
     double = emulator.from_state({k: v.double() for k, v in model.state_dict().items()}).double()
 
     def flux(p):
-        return double(p[None, :4], p[None, 4], p[None, 5], torch.tensor([1800.0], dtype=torch.float64))[0]
+        return double(
+            p[None, :4], p[None, 4], p[None, 5], torch.tensor([1800.0], dtype=torch.float64)
+        )[0]
 
     steps = torch.tensor([1.0, 1e-3, 1e-3, 1e-3, 0.1, 0.1], dtype=torch.float64)
     jacobian = torch.func.jacfwd(flux)(point)
@@ -88,7 +100,10 @@ def test_fit_recovers_a_linear_world(tmp_path):
     """Spectra that are a smooth function of labels in a 3-dimensional basis are learnt to 1e-3 from 100 stars."""
     rng = np.random.default_rng(0)
     y = np.c_[
-        rng.uniform(4300, 7000, 140), rng.uniform(1, 5, 140), rng.uniform(-2.5, 0.5, 140), rng.uniform(0, 0.4, 140)
+        rng.uniform(4300, 7000, 140),
+        rng.uniform(1, 5, 140),
+        rng.uniform(-2.5, 0.5, 140),
+        rng.uniform(0, 0.4, 140),
     ]
     shapes = np.exp(-0.5 * ((FINE_LOGLAM[None] - np.array([[3.70], [3.80], [3.90]])) / 2e-3) ** 2)
     depth = np.c_[0.2 * (5000 / y[:, 0]) ** 2, 0.1 + 0.02 * y[:, 1], 0.1 * 10 ** (0.3 * y[:, 2])]
@@ -116,7 +131,9 @@ def test_one_command_trains_what_ships(tmp_path):
     """Training on the shipped grid gives the shipped scores again."""
 
     emulator_card.train(emulator_card.GRID, tmp_path)
-    again, shipped = (results.read(folder / "emulator.json") for folder in (tmp_path, emulator_card.GRID.parent))
+    again, shipped = (
+        storage.read(folder / "emulator.json") for folder in (tmp_path, emulator_card.GRID.parent)
+    )
     assert again["training_stars"] == shipped["training_stars"]
     assert again["validation"]["rms"] == pytest.approx(shipped["validation"]["rms"], rel=0.1)
     assert (tmp_path / "emulator.md").exists()
@@ -124,11 +141,11 @@ def test_one_command_trains_what_ships(tmp_path):
 
 def test_loading_models_leaves_the_random_numbers_alone():
     """Weights of a network that is made after the emulator was loaded must not depend on that."""
-    from specnb import denoisers
+    from specnb.denoising import networks
 
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
     emulator.read(emulator_card.GRID.parent / "emulator.safetensors")
-    denoisers.read(emulator_card.GRID.parent / "bounded.safetensors")
+    networks.read(emulator_card.GRID.parent / "bounded.safetensors")
     assert torch.equal(torch.rand(3), expected)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from specnb import denoisers, estimators, prior, simulate
+from specnb import simulate
+from specnb.denoising import networks
+from specnb.experiments import estimators
+from specnb.world import prior
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def few(monkeypatch):
 
 
 def test_components_of_a_spectrum_are_those_it_was_made_of():
-    model = denoisers.load("bounded")
+    model = networks.load("bounded")
     z = torch.randn(4, model.rank, generator=torch.Generator().manual_seed(0))
     x = model.mean + z @ model.first.mT
     assert torch.allclose(estimators.components(x), z, atol=1e-3)

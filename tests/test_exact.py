@@ -6,8 +6,9 @@ import torch
 from arviz_stats.base import array_stats
 
 import specnb
-from specnb import exact, fit, prior, stars
-from specnb.continuum import Continuum
+from specnb.labels import oracle
+from specnb.world import fit, prior, stars
+from specnb.world.continuum import Continuum
 
 N_PIXELS = 3136
 
@@ -29,26 +30,34 @@ def continuum(sigma):
 
 def normal(posterior):
     """z of the draws, (n, m, 6)."""
-    return prior.to_normal(torch.tensor(np.stack([np.asarray(posterior.labels[k]) for k in prior.LABELS], -1)))
+    return prior.to_normal(
+        torch.tensor(np.stack([np.asarray(posterior.labels[k]) for k in prior.LABELS], -1))
+    )
 
 
 def noisy(spectrum, sigma, n, seed):
     rng = torch.Generator().manual_seed(seed)
-    return spectrum + sigma * torch.randn(n, N_PIXELS, generator=rng), torch.full((n, N_PIXELS), sigma**-2)
+    return spectrum + sigma * torch.randn(n, N_PIXELS, generator=rng), torch.full(
+        (n, N_PIXELS), sigma**-2
+    )
 
 
 def test_linear_gaussian_world_in_closed_form():
     """Mean and covariance of the six labels to 1 % of the standard deviation and of the trace."""
-    shapes = 0.02 * torch.randn(6, N_PIXELS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    shapes = 0.02 * torch.randn(
+        6, N_PIXELS, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     world, n = Toy(lambda z: z @ shapes, continuum(1e-5)), 48
     truth = 0.5 * torch.ones(1, 6, dtype=torch.float64)
     flux, ivar = noisy(1 + (truth @ shapes).float(), 1.0, n, 1)
-    draws = normal(exact.sample(world, flux, ivar, 2560))
+    draws = normal(oracle.sample(world, flux, ivar, 2560))
     covariance = torch.linalg.inv(torch.eye(6) + shapes @ shapes.T)
     mean = (flux.double() - 1) @ shapes.T @ covariance
     sd = covariance.diagonal().sqrt()
     assert ((draws.mean(1) - mean) / sd).mean(0).square().mean().sqrt() < 0.01
-    assert ((draws.mean(1) - mean) / sd).square().mean().sqrt() < 0.06  # Monte Carlo error of one star
+    assert (
+        (draws.mean(1) - mean) / sd
+    ).square().mean().sqrt() < 0.06  # Monte Carlo error of one star
     centred = draws - mean[:, None]
     measured = (centred.mT @ centred).mean(0) / draws.shape[1]
     assert float(measured.trace()) == pytest.approx(float(covariance.trace()), rel=0.01)
@@ -61,7 +70,7 @@ def test_the_continuum_in_closed_form():
     world, n = Toy(lambda z: 0 * z[:, :1].expand(-1, N_PIXELS), continuum(0.02)), 32
     truth = torch.tensor([0.03, -0.02, 0.01, 0.0, 0.02])
     flux, ivar = noisy(world.continuum(truth[None]), 0.3, n, 2)
-    posterior = exact.sample(world, flux, ivar, 2560)
+    posterior = oracle.sample(world, flux, ivar, 2560)
     basis = stars.legendre().double()
     covariance = torch.linalg.inv(torch.eye(5) * 0.02**-2 + basis @ basis.T / 0.09)
     mean = (flux.double() - 1) @ basis.T @ covariance / 0.09
@@ -76,10 +85,12 @@ def test_the_continuum_in_closed_form():
 
 def test_two_modes_share_the_draws():
     """A spectrum that follows the square of one coordinate: both signs, half of the draws each, in every star."""
-    shape = 0.05 * torch.randn(N_PIXELS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    shape = 0.05 * torch.randn(
+        N_PIXELS, generator=torch.Generator().manual_seed(3), dtype=torch.float64
+    )
     world, n = Toy(lambda z: z[:, 4:5].square() * shape, continuum(1e-5)), 24
     flux, ivar = noisy(1 + (0.8**2 * shape).float(), 0.3, n, 4)
-    posterior = exact.sample(world, flux, ivar, 2560)
+    posterior = oracle.sample(world, flux, ivar, 2560)
     z = normal(posterior)[..., 4]
     assert not posterior.flags.any()
     assert (posterior.diagnostics["modes"] == 2).all()
@@ -111,7 +122,9 @@ def test_result_has_the_shapes_and_units_promised(simulated):
 def test_the_mean_is_far_better_than_the_observation_and_the_labels_are_right(simulated):
     s, posterior = simulated
     good = s.ivar > 0
-    ratio = ((posterior.mean() - s.flux) ** 2)[good].mean() / ((s.observed - s.flux) ** 2)[good].mean()
+    ratio = ((posterior.mean() - s.flux) ** 2)[good].mean() / ((s.observed - s.flux) ** 2)[
+        good
+    ].mean()
     assert ratio < 0.01
     for name in ("teff", "m_h", "rv"):
         draws, truth = np.asarray(posterior.labels[name]), np.asarray(s.labels[name])
@@ -120,7 +133,9 @@ def test_the_mean_is_far_better_than_the_observation_and_the_labels_are_right(si
 
 def test_same_seed_same_draws(simulated):
     s, _ = simulated
-    one, again, other = (specnb.oracle(s.observed[:2], s.ivar[:2], 64, seed).labels["rv"] for seed in (0, 0, 1))
+    one, again, other = (
+        specnb.oracle(s.observed[:2], s.ivar[:2], 64, seed).labels["rv"] for seed in (0, 0, 1)
+    )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
@@ -129,7 +144,9 @@ def test_bad_pixels_say_nothing(simulated):
     s, _ = simulated
     ivar = torch.tensor(s.ivar[:2])
     draws = [
-        exact.sample(fit.default_world(), torch.tensor(np.where(ivar > 0, s.observed[:2], hole)), ivar, 64)
+        oracle.sample(
+            fit.default_world(), torch.tensor(np.where(ivar > 0, s.observed[:2], hole)), ivar, 64
+        )
         for hole in (0.0, 1.7)
     ]
     assert np.allclose(*(d.labels["teff"] for d in draws))
@@ -140,17 +157,19 @@ def test_other_continua_come_back_too():
     two = Continuum(stars.legendre()[:2], torch.full((2,), 0.02**-2))
     s = specnb.simulate(2, 4, snr=30)
     flux = torch.where(torch.tensor(s.ivar) > 0, torch.tensor(s.observed), 1.0)
-    posterior = exact.sample(fit.World(fit.default_world().emulator, two), flux, torch.tensor(s.ivar), 32)
+    posterior = oracle.sample(
+        fit.World(fit.default_world().emulator, two), flux, torch.tensor(s.ivar), 32
+    )
     assert posterior.labels.colnames[6:] == ["c0", "c1"]
     assert posterior.mean().shape == (2, N_PIXELS)
 
 
 def test_a_star_that_did_not_converge_is_flagged_aloud(monkeypatch):
     s = specnb.simulate(2, 22, snr=10)
-    monkeypatch.setattr(exact, "ESS_MIN", 1e9)
-    monkeypatch.setattr(exact, "ATTEMPTS", 1)
+    monkeypatch.setattr(oracle, "ESS_MIN", 1e9)
+    monkeypatch.setattr(oracle, "ATTEMPTS", 1)
     for _ in range(2):  # not only the first time
-        with pytest.warns(exact.UnreliablePosterior, match="2 of 2 stars") as caught:
+        with pytest.warns(oracle.UnreliablePosterior, match="2 of 2 stars") as caught:
             assert specnb.oracle(s.observed, s.ivar, 16).flags.all()
         assert caught[0].filename == __file__
 
@@ -182,7 +201,9 @@ def at(snr):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "star", [lambda: at(5), lambda: at(20), lambda: at(80), slow_rotator], ids=["5", "20", "80", "slow"]
+    "star",
+    [lambda: at(5), lambda: at(20), lambda: at(80), slow_rotator],
+    ids=["5", "20", "80", "slow"],
 )
 def test_an_independent_sampler_agrees(star):
     """emcee on all eleven coordinates, continuum not integrated out, started from all around the truth."""
@@ -196,15 +217,22 @@ def test_an_independent_sampler_agrees(star):
     def log_density(x):
         x = torch.tensor(x)
         spectrum = world.spectrum(x[:, :6]) * world.continuum(0.02 * x[:, 6:].float())
-        return (-0.5 * (ivar * (flux - spectrum) ** 2).sum(1).double() - 0.5 * x.square().sum(1)).numpy()
+        return (
+            -0.5 * (ivar * (flux - spectrum) ** 2).sum(1).double() - 0.5 * x.square().sum(1)
+        ).numpy()
 
     rng = np.random.default_rng(0)
-    centre = np.r_[prior.to_normal(torch.tensor(truth, dtype=torch.float64)).clamp(-2.5, 2.5).numpy(), np.zeros(5)]
+    centre = np.r_[
+        prior.to_normal(torch.tensor(truth, dtype=torch.float64)).clamp(-2.5, 2.5).numpy(),
+        np.zeros(5),
+    ]
     sampler = emcee.EnsembleSampler(64, 11, log_density, vectorize=True)
     sampler.random_state = np.random.RandomState(1).get_state()
     sampler.run_mcmc(centre + 0.3 * rng.standard_normal((64, 11)), 3000)
     depth = sampler.get_log_prob(discard=1000).mean(0)
-    kept = depth > np.median(depth) - 30  # emcee's walkers do not leave a mode e^-30 as probable, once in it
+    kept = (
+        depth > np.median(depth) - 30
+    )  # emcee's walkers do not leave a mode e^-30 as probable, once in it
     assert kept.mean() > 0.9
     chain = sampler.get_chain(discard=1000)[:, kept]
     z = normal(posterior)[0].numpy()

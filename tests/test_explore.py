@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import specnb
-from specnb import explore, indices, interactive
-from specnb.posterior import band
+from specnb.book import explore, interactive
+from specnb.sampling.posterior import band
+from specnb.spectral_lines import indices
 
 
 def test_a_view_is_the_models_own_answer():

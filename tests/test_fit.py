@@ -3,8 +3,8 @@ import pytest
 import torch
 
 import specnb
-from specnb import fit, prior, stars
-from specnb.continuum import Continuum
+from specnb.world import fit, prior, stars
+from specnb.world.continuum import Continuum
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,9 @@ def test_pulls_are_normal(batch):
 def test_without_noise_the_labels_come_back():
     b = stars.draw(12, stars.generator("validation", 9))
     inner = prior.to_normal(b.labels.double()).abs().max(1).values < 2
-    best, _ = fit.best(fit.default_world(), b.x[inner], torch.full_like(b.x[inner], 1e6), fit.LIKELIEST)
+    best, _ = fit.best(
+        fit.default_world(), b.x[inner], torch.full_like(b.x[inner], 1e6), fit.LIKELIEST
+    )
     found, truth = prior.from_normal(best.z), b.labels[inner, :6].double()
     assert (found - truth)[:, 0].abs().max() < 10
     assert (found - truth)[:, 4].abs().max() < 0.5
@@ -59,7 +61,11 @@ def test_continuum_against_dense_algebra():
     """Evidence and best coefficients against the full covariance matrix of a small window."""
     rng = np.random.default_rng(0)
     n, basis = 40, rng.normal(size=(3, 40))
-    spectrum, flux, ivar = 1 - 0.3 * rng.random(n), 1 + 0.1 * rng.normal(size=n), rng.uniform(50, 150, n)
+    spectrum, flux, ivar = (
+        1 - 0.3 * rng.random(n),
+        1 + 0.1 * rng.normal(size=n),
+        rng.uniform(50, 150, n),
+    )
     ivar[5] = 0
     small = Continuum(torch.tensor(basis, dtype=torch.float32), torch.tensor([25.0, 16.0, 9.0]))
     row = [torch.tensor(v, dtype=torch.float32)[None] for v in (spectrum, flux, ivar)]
@@ -67,12 +73,17 @@ def test_continuum_against_dense_algebra():
     design = (basis * spectrum)[:, good]
     covariance = np.diag(1 / ivar[good]) + design.T @ np.diag([1 / 25, 1 / 16, 1 / 9]) @ design
     residual = (flux - spectrum)[good]
-    expected = -0.5 * residual @ np.linalg.solve(covariance, residual) - 0.5 * np.linalg.slogdet(covariance)[1]
+    expected = (
+        -0.5 * residual @ np.linalg.solve(covariance, residual)
+        - 0.5 * np.linalg.slogdet(covariance)[1]
+    )
     constant = 0.5 * np.log(ivar[good]).sum() + 0.5 * np.log([25, 16, 9]).sum()
     assert float(small.log_likelihood(*row)) + constant == pytest.approx(expected, abs=1e-3)
     c, root, _ = small.best(*row)
     gain = np.diag([1 / 25, 1 / 16, 1 / 9]) @ design @ np.linalg.inv(covariance)
     assert np.allclose(c[0], gain @ residual, atol=1e-5)
-    many = small.draw(c.expand(20_000, -1), root.expand(20_000, -1, -1), torch.Generator().manual_seed(0))
+    many = small.draw(
+        c.expand(20_000, -1), root.expand(20_000, -1, -1), torch.Generator().manual_seed(0)
+    )
     posterior = np.linalg.inv(np.diag([25.0, 16.0, 9.0]) + (design * ivar[good]) @ design.T)
     assert np.allclose(np.cov(many.numpy().T), posterior, atol=0.05 * posterior.diagonal().max())

@@ -9,9 +9,11 @@ import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
-from specnb import emulator, emulator_card, gridfiles, results
+from specnb import storage
 from specnb.cli import app
 from specnb.grid import FINE_LOGLAM
+from specnb.training import emulator_card, grid_files
+from specnb.world import emulator
 
 FINE = 10**FINE_LOGLAM
 HALPHA_AIR, HALPHA_VACUUM = 6562.80, 6564.61
@@ -20,7 +22,12 @@ HALPHA_AIR, HALPHA_VACUUM = 6562.80, 6564.61
 def spectra(wave, n=80, line=HALPHA_VACUUM, width=0.7):
     """Labels (n, 4) and spectra with one line whose depth follows the labels."""
     rng = np.random.default_rng(0)
-    y = np.c_[rng.uniform(4300, 7000, n), rng.uniform(1, 5, n), rng.uniform(-2.5, 0.5, n), rng.uniform(-0.1, 0.5, n)]
+    y = np.c_[
+        rng.uniform(4300, 7000, n),
+        rng.uniform(1, 5, n),
+        rng.uniform(-2.5, 0.5, n),
+        rng.uniform(-0.1, 0.5, n),
+    ]
     depth = 0.3 + 0.1 * (y[:, 0] - 5500) / 1500 + 0.02 * (y[:, 1] - 3) + 0.03 * y[:, 2]
     return y, 1 - depth[:, None] * np.exp(-0.5 * ((wave - line) / width) ** 2)
 
@@ -48,7 +55,7 @@ def test_npz_table_in_air_ends_in_vacuum(tmp_path):
     wave = np.arange(4100, 9100, 0.5)
     y, flux = spectra(wave, line=HALPHA_AIR)
     np.savez(tmp_path / "g.npz", wave=wave, flux=flux, medium="air", resolution=5000.0, **table(y))
-    grid = gridfiles.read(tmp_path / "g.npz")
+    grid = grid_files.read(tmp_path / "g.npz")
     assert grid.resolution == 5000
     assert np.allclose(grid.labels, y)
     assert abs(centre(grid.flux[0]) - HALPHA_VACUUM) < 0.02
@@ -59,11 +66,13 @@ def test_a_sharper_grid_is_smoothed_to_ten_thousand(tmp_path):
     sigma = HALPHA_VACUUM / 50_000 / np.sqrt(8 * np.log(2))
     y, flux = spectra(wave, n=2, width=sigma)
     np.savez(tmp_path / "g.npz", wave=wave, flux=flux, **table(y))
-    grid = gridfiles.read(tmp_path / "g.npz", medium="vacuum", resolution=50_000)
+    grid = grid_files.read(tmp_path / "g.npz", medium="vacuum", resolution=50_000)
     assert grid.resolution == 10_000
     near = abs(FINE - HALPHA_VACUUM) < 5
     depth = 1 - grid.flux[0, near]
-    fwhm = np.sqrt((depth * (FINE[near] - HALPHA_VACUUM) ** 2).sum() / depth.sum()) * np.sqrt(8 * np.log(2))
+    fwhm = np.sqrt((depth * (FINE[near] - HALPHA_VACUUM) ** 2).sum() / depth.sum()) * np.sqrt(
+        8 * np.log(2)
+    )
     assert fwhm == pytest.approx(HALPHA_VACUUM / 10_000, rel=0.05)
 
 
@@ -71,10 +80,15 @@ def test_bosz_hdf5_with_labels_inside_or_beside(tmp_path):
     wave = np.arange(4100, 9100, 1.0)
     y, flux = spectra(wave, n=3)
     params = dict(zip(("T_eff", "log_g", "Fe_H", "a_M"), y.T, strict=True))
-    inside = gridfiles.read(hdf5(tmp_path / "a.h5", wave, flux, params), medium="vacuum", resolution=5000)
+    inside = grid_files.read(
+        hdf5(tmp_path / "a.h5", wave, flux, params), medium="vacuum", resolution=5000
+    )
     Table(table(y)).write(tmp_path / "labels.csv")
-    beside = gridfiles.read(
-        hdf5(tmp_path / "b.h5", wave, flux), labels=tmp_path / "labels.csv", medium="vacuum", resolution=5000
+    beside = grid_files.read(
+        hdf5(tmp_path / "b.h5", wave, flux),
+        labels=tmp_path / "labels.csv",
+        medium="vacuum",
+        resolution=5000,
     )
     assert np.allclose(inside.labels, y)
     assert np.allclose(beside.labels, y)
@@ -87,17 +101,21 @@ def test_bosz_text_files_of_both_releases(tmp_path):
     new = tmp_path / "new"
     new.mkdir()
     np.savetxt(new / "bosz2024_wave_r5000.txt", wave)
-    with gzip.open(new / "bosz2024_mp_t6000_g+4.0_m-0.50_a+0.25_c+0.00_v2_r5000_resam.txt.gz", "wt") as file:
+    with gzip.open(
+        new / "bosz2024_mp_t6000_g+4.0_m-0.50_a+0.25_c+0.00_v2_r5000_resam.txt.gz", "wt"
+    ) as file:
         np.savetxt(file, np.c_[7.0 * flux[0], np.full(len(wave), 7.0)])
-    grid = gridfiles.read(new)
+    grid = grid_files.read(new)
     assert grid.labels.tolist() == [[6000, 4.0, -0.5, 0.25]]
     assert grid.resolution == 5000
     assert abs(centre(grid.flux[0]) - HALPHA_VACUUM) < 0.02  # 2024 is in air
     _, flux = spectra(wave, n=1, line=HALPHA_VACUUM)
     old = tmp_path / "old"
     old.mkdir()
-    np.savetxt(old / "amm10cp00op03t4500g25v20modrt0b10000rs.asc", np.c_[wave, flux[0], np.ones(len(wave))])
-    grid = gridfiles.read(old)
+    np.savetxt(
+        old / "amm10cp00op03t4500g25v20modrt0b10000rs.asc", np.c_[wave, flux[0], np.ones(len(wave))]
+    )
+    grid = grid_files.read(old)
     assert grid.labels[0] == pytest.approx([4500, 2.5, -1.0, 0.3])
     assert abs(centre(grid.flux[0]) - HALPHA_VACUUM) < 0.02  # 2017 is in vacuum
 
@@ -107,13 +125,20 @@ def test_command_trains_on_a_users_grid(tmp_path, monkeypatch):
     wave = np.arange(4100, 9100, 1.0)
     y, flux = spectra(wave)
     np.savez(tmp_path / "mine.npz", wave=wave, flux=flux, **table(y))
-    command = ["emulator", "train", "--grid", str(tmp_path / "mine.npz"), "-o", str(tmp_path / "out")]
+    command = [
+        "emulator",
+        "train",
+        "--grid",
+        str(tmp_path / "mine.npz"),
+        "-o",
+        str(tmp_path / "out"),
+    ]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
     assert "does not say its medium; say --medium air or --medium vacuum" in result.output
     result = CliRunner().invoke(app, [*command, "--medium", "vacuum", "--resolution", "5000"])
     assert result.exit_code == 0, result.output
-    numbers = results.read(tmp_path / "out" / "emulator.json")
+    numbers = storage.read(tmp_path / "out" / "emulator.json")
     assert numbers["resolution"] == 5000
     assert numbers["validation"]["rms"] < 1e-3
     assert "mine.npz" in (tmp_path / "out" / "emulator.md").read_text()
@@ -124,7 +149,14 @@ WAVE = np.arange(4100.0, 9100.0, 5.0)
 
 def write(path, **arrays):
     y, flux = spectra(WAVE, n=3)
-    np.savez(path, **({"wave": WAVE, "flux": flux, "medium": "vacuum", "resolution": 5000.0} | table(y) | arrays))
+    np.savez(
+        path,
+        **(
+            {"wave": WAVE, "flux": flux, "medium": "vacuum", "resolution": 5000.0}
+            | table(y)
+            | arrays
+        ),
+    )
     return path
 
 
@@ -135,14 +167,18 @@ def write(path, **arrays):
         ({"medium": "water"}, {}, "medium is 'water'; say air or vacuum"),
         ({"wave": WAVE[::-1]}, {}, "must ascend"),
         ({"wave": WAVE + 800}, {}, "covers 4900–9895 Å in vacuum; 4217–8872 Å is needed"),
-        ({"flux": np.full((3, WAVE.size), 1e6)}, {}, "continuum-normalised, or come with a continuum"),
+        (
+            {"flux": np.full((3, WAVE.size), 1e6)},
+            {},
+            "continuum-normalised, or come with a continuum",
+        ),
         ({"flux": np.full((3, WAVE.size), np.nan)}, {}, "must be finite"),
         ({"teff": np.zeros(2)}, {}, r"label teff has shape \(2,\)"),
     ],
 )
 def test_what_is_refused(tmp_path, arrays, said, message):
     with pytest.raises(ValueError, match=message):
-        gridfiles.read(write(tmp_path / "g.npz", **arrays), **said)
+        grid_files.read(write(tmp_path / "g.npz", **arrays), **said)
 
 
 def test_missing_files_labels_and_pickles_are_refused(tmp_path):
@@ -159,12 +195,14 @@ def test_missing_files_labels_and_pickles_are_refused(tmp_path):
         ("empty", "holds no BOSZ spectra"),
     ):
         with pytest.raises(ValueError, match=message):
-            gridfiles.read(tmp_path / name)
+            grid_files.read(tmp_path / name)
 
 
 def test_a_packed_grid_says_it_all_itself():
-    with pytest.raises(ValueError, match="brings its labels, medium and resolving power; leave them out"):
-        gridfiles.read(emulator_card.GRID, medium="air")
+    with pytest.raises(
+        ValueError, match="brings its labels, medium and resolving power; leave them out"
+    ):
+        grid_files.read(emulator_card.GRID, medium="air")
 
 
 def test_too_few_stars_and_too_low_a_resolution(tmp_path):

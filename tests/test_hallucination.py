@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import specnb
-from specnb import hallucination as h
+from specnb.experiments import hallucination as h
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from specnb import indices
 from specnb.grid import SPEED_OF_LIGHT, WAVE
+from specnb.spectral_lines import indices
 
 SD = 1.8
 
@@ -23,7 +23,9 @@ def gaussian(depth, rv, shift=0.0, slope=0.0):
 def test_a_gaussian_line_has_its_own_numbers(rv, slope):
     found = indices.lines(gaussian(0.4, rv, slope=slope), rv)
     assert len(found) == 7
-    middle = found[[name != "Mg b" for name in found["line"]]]  # Mg b's window is not about its rest wavelength
+    middle = found[
+        [name != "Mg b" for name in found["line"]]
+    ]  # Mg b's window is not about its rest wavelength
     assert np.allclose(middle["ew"], 0.4 * SD * np.sqrt(2 * np.pi), rtol=0.03)
     assert np.allclose(found["depth"], 0.4, atol=0.015)
     assert np.abs(middle["velocity"]).max() < 6

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from specnb import exact, fit, flows, importance, inference, prior, simulate
-from specnb.noisemaps import noise_map
+from specnb import simulate
+from specnb.denoising.noisemaps import noise_map
+from specnb.labels import flows, inference, oracle
+from specnb.sampling import importance
+from specnb.world import fit, prior
 
 SMALL = {"width": 32, "blocks": 1, "hidden": 16, "transforms": 2, "bins": 4}
 
@@ -13,7 +16,9 @@ SMALL = {"width": 32, "blocks": 1, "hidden": 16, "transforms": 2, "bins": 4}
 @pytest.fixture(scope="module")
 def flow():
     made = flows.fresh(seed=3, **SMALL)
-    torch.nn.init.normal_(made.net.last.weight, std=0.05, generator=torch.Generator().manual_seed(1))
+    torch.nn.init.normal_(
+        made.net.last.weight, std=0.05, generator=torch.Generator().manual_seed(1)
+    )
     return made.eval().requires_grad_(False)
 
 
@@ -34,14 +39,19 @@ def test_draws_have_the_density_that_is_said(flow, stars):
 
 def test_the_density_is_one(flow, stars):
     """Importance sampling of the integral of q with a wide normal density, at a S/N where q is as wide."""
-    u, m = torch.from_numpy(stars.observed[:1]), noise_map(torch.from_numpy(stars.ivar[:1]) / 300**2)
+    u, m = (
+        torch.from_numpy(stars.observed[:1]),
+        noise_map(torch.from_numpy(stars.ivar[:1]) / 300**2),
+    )
     g = torch.Generator().manual_seed(2)
     z = 2 * torch.randn(40000, 6, generator=g)
     wide = torch.distributions.Normal(0.0, 2.0).log_prob(z).sum(1)
     _, at, root, (shift, inner, dist) = flow._given(u, m)
     away = (z.double() - at) @ root[0]
     t = torch.linalg.solve_triangular(inner[0], (away.float() - shift).mT, upper=False).mT
-    ln_q = dist.log_prob(t[:, None])[:, 0] + (root[0].diagonal().log().sum() - inner[0].diagonal().log().sum())
+    ln_q = dist.log_prob(t[:, None])[:, 0] + (
+        root[0].diagonal().log().sum() - inner[0].diagonal().log().sum()
+    )
     weight = (ln_q - wide).exp()
     assert weight.mean().item() == pytest.approx(1, abs=5 * weight.std().item() / 200)
 
@@ -66,7 +76,9 @@ def test_an_untrained_flow_is_refined_to_the_exact_posterior():
     assert found["share"][0] > 0.05
     world, (flux, w) = fit.default_world(), (torch.from_numpy(v) for v in (star.observed, ivar))
     z = torch.randn(1, 4000, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
-    weight = torch.softmax(exact.log_posterior(world, z, flux, w)[0] + 0.5 * z[0].square().sum(1), 0)
+    weight = torch.softmax(
+        oracle.log_posterior(world, z, flux, w)[0] + 0.5 * z[0].square().sum(1), 0
+    )
     labels = prior.from_normal(z[0])
     for i, name in enumerate(prior.LABELS):
         mean = (weight * labels[:, i]).sum()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from test_samplers import gaussian
 
 import specnb
-from specnb import instruments, splitgibbs
+from specnb.sampling import instruments, split_gibbs
 
 OPERATORS = {
     "identity": instruments.identity(),
@@ -44,11 +44,15 @@ def test_rebinning_keeps_the_flux(factor):
     a = instruments.rebin(factor)
     x = torch.rand(1, 3136, generator=torch.Generator().manual_seed(0))
     covered = a.matrix.sum(0) * factor
-    assert (a(x).sum() * factor).item() == pytest.approx((x[0].double() @ torch.from_numpy(covered)).item(), rel=1e-4)
+    assert (a(x).sum() * factor).item() == pytest.approx(
+        (x[0].double() @ torch.from_numpy(covered)).item(), rel=1e-4
+    )
     assert covered.max() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("call", [lambda: instruments.lower_resolution(1800), lambda: instruments.rebin(0.5)])
+@pytest.mark.parametrize(
+    "call", [lambda: instruments.lower_resolution(1800), lambda: instruments.rebin(0.5)]
+)
 def test_an_instrument_that_sees_more_than_there_is_is_refused(call):
     with pytest.raises(ValueError, match="; give one"):
         call()
@@ -71,15 +75,19 @@ def test_split_gibbs_is_exact_with_a_wide_copy(masked):
     expected = mean.double() + left @ (dense.mT @ (w * (y[0].double() - dense @ mean.double())))
     n, rng = 3000, torch.Generator().manual_seed(1)
     start = mean.expand(n, -1)
-    found = splitgibbs.sample(lambda z, m: model.draw(z, m, rng), a, y, ivar, start, 200, rng).double()
+    found = split_gibbs.sample(
+        lambda z, m: model.draw(z, m, rng), a, y, ivar, start, 200, rng
+    ).double()
     scale = left.diagonal().sqrt()
     assert ((found.mean(0) - expected) / scale).abs().max() < 5 / n**0.5
-    assert ((torch.cov(found.mT) - left) / (scale[:, None] * scale)).abs().max() < 6 * (2 / n) ** 0.5
+    assert ((torch.cov(found.mT) - left) / (scale[:, None] * scale)).abs().max() < 6 * (
+        2 / n
+    ) ** 0.5
 
 
 def test_the_copy_leaves_room_for_the_likelihood():
     a = instruments.lower_resolution(1000, pixels=200)
     ivar = torch.from_numpy(np.random.default_rng(0).uniform(10, 1000, (1, 200)))
     dense = torch.from_numpy(a.matrix.toarray())
-    r2 = splitgibbs.copy_variance(dense, ivar[0])
+    r2 = split_gibbs.copy_variance(dense, ivar[0])
     assert torch.linalg.eigvalsh((1 / ivar[0]).diag() - dense @ (r2[:, None] * dense.mT)).min() > 0

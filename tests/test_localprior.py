@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from specnb import denoisers, sample_posterior
-from specnb.noisemaps import MASKED
-from specnb.subspace import LinearPosterior
+from specnb import sample_posterior
+from specnb.denoising import networks
+from specnb.denoising.noisemaps import MASKED
+from specnb.denoising.subspace import LinearPosterior
 
 PIXELS = 3136
 
@@ -13,10 +14,20 @@ PIXELS = 3136
 def fresh(kind, k=1, trained=False, seed=0):
     g = torch.Generator().manual_seed(seed)
     mean = 1 + 0.1 * torch.randn(PIXELS, generator=g)
-    basis = 2.8 * torch.linalg.qr(torch.randn(PIXELS, k, generator=g))[0]  # orthogonal, as principal components are
+    basis = (
+        2.8 * torch.linalg.qr(torch.randn(PIXELS, k, generator=g))[0]
+    )  # orthogonal, as principal components are
     torch.manual_seed(seed)
-    model = denoisers.fresh(
-        mean, basis, torch.zeros(PIXELS), kind=kind, rank=k, components=k, directions=1, width=8, blocks=1
+    model = networks.fresh(
+        mean,
+        basis,
+        torch.zeros(PIXELS),
+        kind=kind,
+        rank=k,
+        components=k,
+        directions=1,
+        width=8,
+        blocks=1,
     ).requires_grad_(False)
     if trained:
         torch.nn.init.normal_(model.net.last.weight, std=0.1)
@@ -75,7 +86,9 @@ def test_before_training_supervised_knows_what_state_and_observation_say_togethe
     g = torch.Generator().manual_seed(2)
     u = model.draw_gaussian(4, g) + level * torch.randn(4, PIXELS, generator=g)
     ivar = m**-2 + level**-2
-    both = LinearPosterior((y * m**-2 + u * level**-2) / ivar, ivar, model.mean, model.basis, model.diagonal)
+    both = LinearPosterior(
+        (y * m**-2 + u * level**-2) / ivar, ivar, model.mean, model.basis, model.diagonal
+    )
     _, seen = model.look(y, m)
     found = model(u, torch.full_like(u[:1], level), seen)
     assert torch.allclose(found, both.spectrum(both.z), atol=2e-4)
@@ -116,7 +129,9 @@ def test_draws_follow_the_gaussian_posterior_and_surprise_is_its_density():
     left = draws - model.mean - z @ model.basis.mT
     assert left.std() == pytest.approx(0.01, rel=0.02)
 
-    near, far = (model.mean + (linear.z + d) @ model.basis.mT for d in (0.0, torch.tensor([0.5, -0.4, 0.8])))
+    near, far = (
+        model.mean + (linear.z + d) @ model.basis.mT for d in (0.0, torch.tensor([0.5, -0.4, 0.8]))
+    )
     d = ((far - near) @ model.basis / scale).double()
     expected = 0.5 * (d @ torch.linalg.inv(covariance.double()) @ d.mT)[0, 0]
     found = model.surprise(far, u, m) - model.surprise(near, u, m)

@@ -9,12 +9,13 @@ import time
 import numpy as np
 import pytest
 
-from specnb import emulator_card, gridfiles, linelists, lte_grid
 from specnb.grid import FINE_LOGLAM, SPEED_OF_LIGHT
+from specnb.lte import design, linelists
+from specnb.training import emulator_card, grid_files
 
 
 def test_the_design_is_a_prefix_of_itself():
-    long, short = lte_grid.design(200), lte_grid.design(40)
+    long, short = design.design(200), design.design(40)
     assert [i for i, _ in long[:40]] == [i for i, _ in short]
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(long, short, strict=False))
     assert len({i for i, _ in long}) == 200
@@ -22,14 +23,14 @@ def test_the_design_is_a_prefix_of_itself():
 
 def test_the_octant_left_to_judges_is_filled_by_other_stars():
     """i % 8 == 5 of the shared sequence is exactly the cool giants: those points are never computed, others are."""
-    labels, u = lte_grid.sobol(1024, seed=7)
+    labels, u = design.sobol(1024, seed=7)
     octant = (u[:, 0] < 0.25) & (u[:, 1] < 0.5)
     assert np.array_equal(np.flatnonzero(octant), np.arange(5, 1024, 8))
-    stars = lte_grid.design(400)
-    main = [i for i, _ in stars if i < lte_grid.GAP]
+    stars = design.design(400)
+    main = [i for i, _ in stars if i < design.GAP]
     assert all(i % 8 != 5 for i in main)
-    gap = np.array([y for i, y in stars if lte_grid.GAP <= i < lte_grid.CORNER])
-    assert all(y[0] < lte_grid.COOL_TEFF for i, y in stars if i >= lte_grid.COOL)
+    gap = np.array([y for i, y in stars if design.GAP <= i < design.CORNER])
+    assert all(y[0] < design.COOL_TEFF for i, y in stars if i >= design.COOL)
     assert len(gap) / len(main) == pytest.approx(1 / 7, rel=0.05)
     assert gap[:, 0].max() < 4975
     judges = {tuple(y) for y in labels[octant]}
@@ -37,23 +38,25 @@ def test_the_octant_left_to_judges_is_filled_by_other_stars():
 
 
 def test_the_corners_are_in_the_domain_and_first():
-    from specnb.prior import logg_min
+    from specnb.world.prior import logg_min
 
-    corners = [y for i, y in lte_grid.design(16)]
+    corners = [y for i, y in design.design(16)]
     assert len({tuple(y) for y in corners}) == 16
     assert all(logg_min(y[0]) <= y[1] <= 5.0 for y in corners)
 
 
 def test_the_grid_that_ships_is_a_prefix_of_the_design():
-    grid = gridfiles.read(emulator_card.GRID)
-    ours = dict(lte_grid.design(len(grid.index)))
+    grid = grid_files.read(emulator_card.GRID)
+    ours = dict(design.design(len(grid.index)))
     assert sorted(ours) == sorted(grid.index)
-    assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(grid.index, grid.labels, strict=True))
+    assert all(
+        np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(grid.index, grid.labels, strict=True)
+    )
 
 
 def test_stars_after_the_even_ones_are_hard_and_train():
-    more = lte_grid.design(lte_grid.EVEN + 40)[lte_grid.EVEN :]
-    assert all(i >= lte_grid.HARD and y[0] < 4900 and (y[1] > 4.3 or y[2] > 0.25) for i, y in more)
+    more = design.design(design.EVEN + 40)[design.EVEN :]
+    assert all(i >= design.HARD and y[0] < 4900 and (y[1] > 4.3 or y[2] > 0.25) for i, y in more)
     assert not emulator_card.left_out([i for i, _ in more]).any()
 
 
@@ -68,7 +71,7 @@ def _slow_star(folder):
 
 
 def _fill(folder):
-    lte_grid.fill(folder, [(i, np.zeros(4)) for i in range(12)], _slow_star(folder))
+    design.fill(folder, [(i, np.zeros(4)) for i in range(12)], _slow_star(folder))
 
 
 def test_no_star_twice_and_none_lost_after_a_kill(tmp_path):
@@ -91,43 +94,51 @@ def test_a_skipped_star_says_why_and_is_not_tried_again(tmp_path):
     def impossible(*labels, **_):
         raise ValueError("outside the range of the model atmospheres")
 
-    lte_grid.compute(impossible, 7, np.array([9000.0, 4.0, 0.0, 0.0]), tmp_path)
+    design.compute(impossible, 7, np.array([9000.0, 4.0, 0.0, 0.0]), tmp_path)
     assert "9000.0" in (tmp_path / "000007.skipped").read_text()
-    lte_grid.fill(tmp_path, [(7, None)], lambda *_: pytest.fail("tried again"))
+    design.fill(tmp_path, [(7, None)], lambda *_: pytest.fail("tried again"))
 
 
 def test_pack_adds_to_an_older_grid(tmp_path):
-    wave = lte_grid.vacuum_wavelengths()
+    wave = design.vacuum_wavelengths()
     line = 1 - 0.5 * np.exp(-0.5 * ((wave - 6564.61) / 0.3) ** 2)
-    continuum = np.linspace(2, 1, len(wave))[:: lte_grid.SPARSE]
-    star = {"recipe": lte_grid.RECIPE, "flux": line.astype("f4"), "continuum": continuum}
+    continuum = np.linspace(2, 1, len(wave))[:: design.SPARSE]
+    star = {"recipe": design.RECIPE, "flux": line.astype("f4"), "continuum": continuum}
     for number in (3, 1):
         np.savez(tmp_path / f"{number:06d}.npz", labels=[5000.0, 4, 0, 0, 1], **star)
-    assert lte_grid.pack(tmp_path, tmp_path / "grid.npz") == 2
+    assert design.pack(tmp_path, tmp_path / "grid.npz") == 2
     (tmp_path / "000001.npz").unlink()
     np.savez(tmp_path / "000002.npz", labels=[6000.0, 4, 0, 0, 1], **star)
-    assert lte_grid.pack(tmp_path, tmp_path / "grid.npz", start=tmp_path / "grid.npz") == 3
-    grid = gridfiles.read(tmp_path / "grid.npz")
+    assert design.pack(tmp_path, tmp_path / "grid.npz", start=tmp_path / "grid.npz") == 3
+    grid = grid_files.read(tmp_path / "grid.npz")
     assert grid.index.tolist() == [1, 2, 3]
     assert grid.labels[1, 0] == 6000
     near = abs(10**FINE_LOGLAM - 6564.61) < 5
     wave, depth = 10 ** FINE_LOGLAM[near], 1 - grid.flux[0, near]
-    assert abs((wave * depth).sum() / depth.sum() / 6564.61 - 1) * SPEED_OF_LIGHT < 1  # air would be 83 km/s off
+    assert (
+        abs((wave * depth).sum() / depth.sum() / 6564.61 - 1) * SPEED_OF_LIGHT < 1
+    )  # air would be 83 km/s off
     assert np.trapezoid(depth, wave) == pytest.approx(0.5 * 0.3 * np.sqrt(2 * np.pi), rel=2e-3)
 
 
 def test_two_recipes_are_not_packed_together(tmp_path):
-    np.savez(tmp_path / "000001.npz", recipe="another", labels=np.zeros(5), flux=np.ones(9), continuum=np.ones(9))
+    np.savez(
+        tmp_path / "000001.npz",
+        recipe="another",
+        labels=np.zeros(5),
+        flux=np.ones(9),
+        continuum=np.ones(9),
+    )
     with pytest.raises(ValueError, match="was computed by another recipe"):
-        lte_grid.pack(tmp_path, tmp_path / "grid.npz")
+        design.pack(tmp_path, tmp_path / "grid.npz")
     np.savez(tmp_path / "old.npz", design_index=[1])
     with pytest.raises(ValueError, match="was computed by another recipe"):
-        lte_grid.numbers(tmp_path / "old.npz")
+        design.numbers(tmp_path / "old.npz")
 
 
 def test_pack_refuses_an_empty_folder(tmp_path):
     with pytest.raises(ValueError, match="holds no stars; run: specnb grid build"):
-        lte_grid.pack(tmp_path, tmp_path / "grid.npz")
+        design.pack(tmp_path, tmp_path / "grid.npz")
 
 
 ATOMS = """'   3.000            '    1        28
@@ -148,7 +159,11 @@ ELEMENTS = ["H", "He", *["x"] * 23, "Fe"]
 def test_atoms(tmp_path):
     (tmp_path / "a").write_text(ATOMS)
     table = linelists.atoms(tmp_path / "a", ELEMENTS)
-    assert table.wlcent.tolist() == [5000.0, 5001.0, 5002.0]  # in range, at most singly ionised, no hydrogen
+    assert table.wlcent.tolist() == [
+        5000.0,
+        5001.0,
+        5002.0,
+    ]  # in range, at most singly ionised, no hydrogen
     assert table.gamvw.tolist() == [2006.342, 0.0, -7.5]  # a multiple of Unsöld is left to SME
     assert table.gamrad.tolist() == [8.0, 0.0, 8.0]
     assert set(table.atom_number) == {26}
@@ -161,7 +176,8 @@ def test_isotopes_share_the_gf(tmp_path):
         for mass in linelists.ISOTOPES["Nd"]
     ]
     (tmp_path / "a").write_text(
-        "".join(blocks) + "'  60.000 ' 2 1\n'Nd II LTE'\n  5400.0 1.1 -0.5 0.0 4.0 1.0E+05 'p' 'd'\n"
+        "".join(blocks)
+        + "'  60.000 ' 2 1\n'Nd II LTE'\n  5400.0 1.1 -0.5 0.0 4.0 1.0E+05 'p' 'd'\n"
     )
     table = linelists.atoms(tmp_path / "a", ["H", "He", *["x"] * 57, "Nd"])
     assert len(table) == 8
@@ -180,15 +196,21 @@ def test_hydrogen_carries_its_quantum_numbers_where_sme_wants_them(tmp_path):
         "   920.963     1   10    0.000   13.462   -2.493   'Ly 10    ' 6.31E+08\n"
     )
     table = linelists.hydrogen(tmp_path / "h")
-    assert table[["wlcent", "excit", "gflog", "gamqst", "gamvw"]].values.tolist() == [[6562.797, 10.199, 0.710, 2, 3]]
+    assert table[["wlcent", "excit", "gflog", "gamqst", "gamvw"]].values.tolist() == [
+        [6562.797, 10.199, 0.710, 2, 3]
+    ]
 
 
 def test_molecules_are_scaled_by_the_isotopic_fraction(tmp_path):
     for name in ("mooghyd.gz", "moogcn.gz", "moogc2.gz"):
         with gzip.open(tmp_path / name, "wt") as file:
-            file.write("  5000.000 607.01214  0.005  -1.000  7.724 x\n  5000.000 607.01314  0.005  -1.000  7.724 x\n")
+            file.write(
+                "  5000.000 607.01214  0.005  -1.000  7.724 x\n  5000.000 607.01314  0.005  -1.000  7.724 x\n"
+            )
     table = linelists.molecules(tmp_path)
-    assert sorted(set(table.gflog.round(4))) == [round(-1 + np.log10(f), 4) for f in (0.0107, 0.9893)]
+    assert sorted(set(table.gflog.round(4))) == [
+        round(-1 + np.log10(f), 4) for f in (0.0107, 0.9893)
+    ]
 
 
 def test_changed_or_missing_line_lists_are_refused(tmp_path):
@@ -207,8 +229,12 @@ def test_ion_fraction_is_saha():
 
     temperature, pressure, energy = 5777.0, 10.0, 7.9  # K, dyn/cm², eV
     states = 2 * 2 * (2 * np.pi * electron_mass) ** 1.5 * (k * temperature) ** 2.5 / h**3
-    ratio = states * np.exp(-energy * electron_volt / (k * temperature)) / (pressure / 10)  # Pe in Pa
-    neutral, ion = (10 ** linelists.log_ion_fraction(temperature, 1.0, energy, np.array(s)) for s in (0, 1))
+    ratio = (
+        states * np.exp(-energy * electron_volt / (k * temperature)) / (pressure / 10)
+    )  # Pe in Pa
+    neutral, ion = (
+        10 ** linelists.log_ion_fraction(temperature, 1.0, energy, np.array(s)) for s in (0, 1)
+    )
     assert float(ion / neutral) == pytest.approx(ratio, rel=0.03)
     assert float(neutral + ion) == pytest.approx(1)
 
@@ -216,7 +242,7 @@ def test_ion_fraction_is_saha():
 @pytest.fixture(scope="module")
 def synthesizer(tmp_path_factory):
     pytest.importorskip("pysme", reason="needs the extra specnb[grid]")
-    from specnb.lte import Synthesizer
+    from specnb.lte.synthesis import Synthesizer
 
     folder = tmp_path_factory.mktemp("sources")
     linelists.fetch(folder)
@@ -232,8 +258,12 @@ def test_atmosphere_is_in_its_units(synthesizer):
     assert 1e5 < pressure[layer] < 2.5e5
     assert 2 < mass[layer] < 8
     assert np.allclose(pressure / mass, 10**4.44, rtol=0.3)  # hydrostatic: P = g m
-    enhanced = synthesizer.atmosphere(4500.0, 1.5, -0.5, 0.4)  # the network ignores labels that it does not know
-    assert not np.allclose(enhanced[:, 1], synthesizer.atmosphere(4500.0, 1.5, -0.5, 0.0)[:, 1], rtol=5e-3)
+    enhanced = synthesizer.atmosphere(
+        4500.0, 1.5, -0.5, 0.4
+    )  # the network ignores labels that it does not know
+    assert not np.allclose(
+        enhanced[:, 1], synthesizer.atmosphere(4500.0, 1.5, -0.5, 0.0)[:, 1], rtol=5e-3
+    )
     with pytest.raises(ValueError, match="outside the range of the model atmospheres"):
         synthesizer.atmosphere(60000.0, 4.0, 0.0, 0.0)
 
@@ -242,7 +272,7 @@ def test_atmosphere_is_in_its_units(synthesizer):
 @pytest.mark.filterwarnings("ignore")
 def test_hydrogen_lines_are_no_boxes(synthesizer):
     """The column mass of this star's atmosphere is not monotonic; taken as it is, Hα is black over 60 Å."""
-    y = dict(lte_grid.design(100))[51]
+    y = dict(design.design(100))[51]
     assert (np.diff(synthesizer.atmosphere(*y[:3])[:, 0]) > 0).all()  # the recipe's: of [α/M] = 0
     wave, flux, _ = synthesizer(*y, 1.5, window=(6450, 6650))
     assert flux.min() > 0.1
@@ -254,15 +284,15 @@ def test_hydrogen_lines_are_no_boxes(synthesizer):
 @pytest.mark.parametrize("row", [0, 3, -1])
 def test_shipped_stars_are_recomputed(synthesizer, row):
     """Three stars of the grid in a 60 Å window, to 1e-3 RMS."""
-    from specnb.lte import microturbulence, wavelengths
+    from specnb.lte.synthesis import microturbulence, wavelengths
 
-    grid = gridfiles.read(emulator_card.GRID)
+    grid = grid_files.read(emulator_card.GRID)
     y = [float(v) for v in grid.labels[row]]
     wave, flux, _ = synthesizer(*y, microturbulence(y[1]), window=(5205, 5330))
     whole = np.ones(len(wavelengths()))
     first = np.searchsorted(wavelengths(), wave[0] - 1e-6)
     whole[first : first + len(flux)] = flux
-    again = lte_grid.smooth(lte_grid.bins(whole), lte_grid.vacuum_wavelengths())
+    again = design.smooth(design.bins(whole), design.vacuum_wavelengths())
     inside = (10**FINE_LOGLAM > 5240) & (10**FINE_LOGLAM < 5300)
     assert np.sqrt(np.mean((again - grid.flux[row])[inside] ** 2)) < 1e-3
 
@@ -271,7 +301,9 @@ def test_shipped_stars_are_recomputed(synthesizer, row):
 @pytest.mark.filterwarnings("ignore")
 def test_a_bare_segment_is_continuum(synthesizer, monkeypatch):
     """SME refuses a segment without lines, which metal-poor stars can have: it must come out as 1."""
-    monkeypatch.setattr(synthesizer.lines, "keep", lambda *_: np.zeros(len(synthesizer.lines.table), dtype=bool))
+    monkeypatch.setattr(
+        synthesizer.lines, "keep", lambda *_: np.zeros(len(synthesizer.lines.table), dtype=bool)
+    )
     _, flux, continuum = synthesizer(4300.0, 0.8, -2.5, -0.1, 2.2, window=(7005, 7205))
     assert np.abs(flux - 1).mean() < 1e-3
     assert (continuum > 0).all()

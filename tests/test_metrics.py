@@ -15,8 +15,14 @@ SIGMA = np.array([[1.0, 2.0, 2.0, 0.0], [1.0, 4.0, 1.0, 1.0]])
 
 def test_by_hand():
     assert metrics.per_spectrum("mse", ESTIMATE, TRUTH, GOOD).tolist() == [2.0, 2.0]
-    assert metrics.per_spectrum("wmse", ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [(1 + 0.25 + 1) / 3, 0.125]
-    assert metrics.per_spectrum("wmae", ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [(1 + 0.5 + 1) / 3, 0.25]
+    assert metrics.per_spectrum("wmse", ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [
+        (1 + 0.25 + 1) / 3,
+        0.125,
+    ]
+    assert metrics.per_spectrum("wmae", ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [
+        (1 + 0.5 + 1) / 3,
+        0.25,
+    ]
     assert metrics.rmse(ESTIMATE, TRUTH, GOOD) == pytest.approx((np.sqrt(2),) * 3)
 
 
@@ -52,11 +58,19 @@ def test_bootstrap_interval_of_a_mean_matches_theory():
 
 def test_rho_is_a_ratio_of_rmse_and_pairs_its_stars():
     rng = np.random.default_rng(3)
-    error, truth, good = rng.standard_normal((50, 4)), np.zeros((50, 4)), np.ones((50, 4), dtype=bool)
-    error *= 10 ** rng.uniform(-1, 1, (50, 1))  # stars differ by orders of magnitude; their ratio does not
+    error, truth, good = (
+        rng.standard_normal((50, 4)),
+        np.zeros((50, 4)),
+        np.ones((50, 4), dtype=bool),
+    )
+    error *= 10 ** rng.uniform(
+        -1, 1, (50, 1)
+    )  # stars differ by orders of magnitude; their ratio does not
     assert metrics.rho(3 * error, error, truth, good) == pytest.approx((3, 3, 3))
     # MSE 1 and 9 against 4 and 4: sqrt(5/4)
-    value, low, high = metrics.rho(np.array([[1.0], [3.0]]), np.full((2, 1), 2.0), np.zeros((2, 1)), np.ones((2, 1)))
+    value, low, high = metrics.rho(
+        np.array([[1.0], [3.0]]), np.full((2, 1), 2.0), np.zeros((2, 1)), np.ones((2, 1))
+    )
     assert (value, low, high) == pytest.approx((np.sqrt(1.25), 0.5, 1.5))
 
 
@@ -87,7 +101,9 @@ def test_ssim_equals_a_direct_loop(share):
     estimate = truth + 0.05 * rng.standard_normal(truth.shape)
     good = rng.random(truth.shape) >= share
     expected = [one_ssim(a, b, g) for a, b, g in zip(estimate, truth, good, strict=True)]
-    assert metrics.ssim(np.where(good, estimate, 1e9), truth, good) == pytest.approx(expected, rel=1e-10)
+    assert metrics.ssim(np.where(good, estimate, 1e9), truth, good) == pytest.approx(
+        expected, rel=1e-10
+    )
 
 
 def test_ssim_of_constants_by_hand():
@@ -144,13 +160,17 @@ def test_coverage_of_pixels_counts_good_pixels_and_resamples_spectra():
     rng = np.random.default_rng(7)
     draws, good = rng.standard_normal((30, 50, 20)), rng.random((30, 20)) < 0.8
     truth = np.where(good, 0.0, 1e9)
-    truth[:10] = np.where(good[:10], 1e9, 0.0)  # ten spectra with no good pixel covered, and bad ones that are
+    truth[:10] = np.where(
+        good[:10], 1e9, 0.0
+    )  # ten spectra with no good pixel covered, and bad ones that are
     value, low, high = metrics.pixel_coverage(draws, truth, good)
     assert value == pytest.approx(2 / 3)
     assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(2 / 9 / 30), rel=0.1)
     assert metrics.pixel_coverage((d for d in draws), truth, good) == (value, low, high)
     for wrong in (draws[:29], np.concatenate([draws, draws])):
-        with pytest.raises(ValueError, match="draws has not as many spectra as truth, which has 30"):
+        with pytest.raises(
+            ValueError, match="draws has not as many spectra as truth, which has 30"
+        ):
             metrics.pixel_coverage((d for d in wrong), truth, good)
 
 
@@ -175,8 +195,12 @@ def gaussian_line(centre=6564.6, depth=0.5, width=3.0):
 def test_equivalent_width_of_a_gaussian_line():
     flux, expected = gaussian_line()
     good = np.ones(flux.shape, dtype=bool)
-    assert metrics.equivalent_width(flux, good, WINDOW, BANDS) == pytest.approx([expected], rel=1e-4)
-    assert metrics.equivalent_width(1 + 0 * flux, good, WINDOW, BANDS) == pytest.approx([0], abs=1e-12)
+    assert metrics.equivalent_width(flux, good, WINDOW, BANDS) == pytest.approx(
+        [expected], rel=1e-4
+    )
+    assert metrics.equivalent_width(1 + 0 * flux, good, WINDOW, BANDS) == pytest.approx(
+        [0], abs=1e-12
+    )
 
 
 def test_equivalent_width_of_a_part_of_a_line():
@@ -190,7 +214,9 @@ def test_equivalent_width_of_a_part_of_a_line():
 def test_equivalent_width_bridges_gaps_and_leaves_bad_pixels_out():
     flux, expected = gaussian_line(width=6.0)
     flux, good = np.repeat(flux, 3, 0), np.ones((3, 3136), dtype=bool)
-    good[0, np.searchsorted(WAVE, 6561)] = False  # on the flank of the line, where the profile is almost straight
+    good[0, np.searchsorted(WAVE, 6561)] = (
+        False  # on the flank of the line, where the profile is almost straight
+    )
     good[0, np.searchsorted(WAVE, 6510)] = False  # in a band
     good[1, (WAVE > 6500) & (WAVE < 6520)] = False  # most of a band
     good[2, (WAVE > 6550) & (WAVE < 6580)] = False  # most of the window
@@ -211,22 +237,55 @@ STARS = np.zeros(3)
         (lambda: metrics.per_spectrum("rmse", ESTIMATE, TRUTH, GOOD), "kind is 'rmse'"),
         (lambda: metrics.per_spectrum("wmse", ESTIMATE, TRUTH, GOOD), "sigma is None"),
         (lambda: metrics.per_spectrum("mse", ESTIMATE, TRUTH, GOOD & False), "good of spectrum 0"),
-        (lambda: metrics.per_spectrum("mse", ESTIMATE[:1], TRUTH, GOOD), r"estimate has shape \(1, 4\) and truth"),
-        (lambda: metrics.per_spectrum("mse", ESTIMATE, TRUTH + np.nan, GOOD), "truth of spectrum 0 is nan at pixel 0"),
+        (
+            lambda: metrics.per_spectrum("mse", ESTIMATE[:1], TRUTH, GOOD),
+            r"estimate has shape \(1, 4\) and truth",
+        ),
+        (
+            lambda: metrics.per_spectrum("mse", ESTIMATE, TRUTH + np.nan, GOOD),
+            "truth of spectrum 0 is nan at pixel 0",
+        ),
         (lambda: metrics.rho(ESTIMATE, TRUTH, TRUTH, GOOD), "reference of spectrum 0 equals truth"),
-        (lambda: metrics.ssim(ESTIMATE[:, :3], TRUTH[:, :3], GOOD[:, :3]), "False but for five pixels at either end"),
-        (lambda: metrics.ssim(ONE[:, :11], ONE[:, :11], np.arange(11)[None] == 0), "good of spectrum 0 is False but"),
+        (
+            lambda: metrics.ssim(ESTIMATE[:, :3], TRUTH[:, :3], GOOD[:, :3]),
+            "False but for five pixels at either end",
+        ),
+        (
+            lambda: metrics.ssim(ONE[:, :11], ONE[:, :11], np.arange(11)[None] == 0),
+            "good of spectrum 0 is False but",
+        ),
         (lambda: metrics.bias(STARS, np.zeros(2)), r"estimate has shape \(3,\) and truth \(2,\)"),
-        (lambda: metrics.scatter(STARS, np.array([0, np.nan, 0])), "truth of star 1 is nan; leave that star out"),
-        (lambda: metrics.coverage(np.zeros((3, 38)), STARS, 0.95), "draws has 38 samples a star; a 95% .* 39 or more"),
+        (
+            lambda: metrics.scatter(STARS, np.array([0, np.nan, 0])),
+            "truth of star 1 is nan; leave that star out",
+        ),
+        (
+            lambda: metrics.coverage(np.zeros((3, 38)), STARS, 0.95),
+            "draws has 38 samples a star; a 95% .* 39 or more",
+        ),
         (lambda: metrics.coverage(np.zeros((3, 38)), STARS, 68), "nominal is 68"),
-        (lambda: metrics.coverage(np.zeros((2, 38)), STARS), r"draws has shape \(2, 38\) and truth \(3,\)"),
+        (
+            lambda: metrics.coverage(np.zeros((2, 38)), STARS),
+            r"draws has shape \(2, 38\) and truth \(3,\)",
+        ),
         (lambda: metrics.coverage(np.zeros((3, 9)) + np.inf, STARS), r"draws is inf at \(0, 0\)"),
         (lambda: metrics.snr_bin([5, -1]), "snr is -1.0"),
-        (lambda: metrics.equivalent_width(ONE[:, :9], ONE, WINDOW, BANDS), r"flux has shape \(1, 9\)"),
-        (lambda: metrics.equivalent_width(ONE, ONE, (9000, 9010), BANDS), r"window is \(9000, 9010\)"),
-        (lambda: metrics.equivalent_width(ONE, ONE, (6510, 6590), BANDS), "one band on either side of the window"),
-        (lambda: metrics.equivalent_width(ONE * np.nan, ONE, WINDOW, BANDS), "flux of spectrum 0 is nan at pixel 0"),
+        (
+            lambda: metrics.equivalent_width(ONE[:, :9], ONE, WINDOW, BANDS),
+            r"flux has shape \(1, 9\)",
+        ),
+        (
+            lambda: metrics.equivalent_width(ONE, ONE, (9000, 9010), BANDS),
+            r"window is \(9000, 9010\)",
+        ),
+        (
+            lambda: metrics.equivalent_width(ONE, ONE, (6510, 6590), BANDS),
+            "one band on either side of the window",
+        ),
+        (
+            lambda: metrics.equivalent_width(ONE * np.nan, ONE, WINDOW, BANDS),
+            "flux of spectrum 0 is nan at pixel 0",
+        ),
     ],
 )
 def test_errors(call, message):

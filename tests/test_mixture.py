@@ -2,8 +2,8 @@
 
 import torch
 
-from specnb import mixture
-from specnb.mixture import BLOCK, Mixture
+from specnb.sampling import mixture
+from specnb.sampling.mixture import BLOCK, Mixture
 
 
 def test_chains_keep_the_target_at_every_step():

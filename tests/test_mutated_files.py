@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from specutils import Spectrum
 
 import specnb
-from specnb import native, readers, surveyfiles
 from specnb.grid import N_PIXELS, WAVE
+from specnb.observing import native, readers, survey_files
 
 FREE = {
     "deadline": None,
@@ -25,7 +25,10 @@ VALUES = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e30, -1e30, 1e-40, 3.4e38)
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     folder, s = tmp_path_factory.mktemp("originals"), specnb.simulate(1, 3, snr=30)
-    files = [surveyfiles.lamost(folder / f"{rows}.fits", s.observed[0], s.ivar[0], rows=rows) for rows in (True, False)]
+    files = [
+        survey_files.lamost(folder / f"{rows}.fits", s.observed[0], s.ivar[0], rows=rows)
+        for rows in (True, False)
+    ]
     return [path.read_bytes() for path in files]
 
 
@@ -45,7 +48,9 @@ def check(path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files that specutils leaves open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # files that specutils leaves open
 @settings(max_examples=600, **FREE)
 @given(data=st.data())
 def test_bytes_that_are_wrong(originals, tmp_path_factory, data):
@@ -68,10 +73,17 @@ def test_bytes_that_are_wrong(originals, tmp_path_factory, data):
 def test_numbers_that_are_wrong(data):
     """Any of the arrays of a spectrum with absurd values in it: all the way to the normalised spectrum."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
-    flux, ivar, wave = np.ones(N_PIXELS) + 0.02 * rng.standard_normal(N_PIXELS), np.full(N_PIXELS, 2500.0), WAVE.copy()
+    flux, ivar, wave = (
+        np.ones(N_PIXELS) + 0.02 * rng.standard_normal(N_PIXELS),
+        np.full(N_PIXELS, 2500.0),
+        WAVE.copy(),
+    )
     for _ in range(data.draw(st.integers(1, 3))):
         array = data.draw(st.sampled_from([flux, ivar, wave]))
-        start, length = data.draw(st.integers(0, N_PIXELS - 1)), data.draw(st.sampled_from([1, 3, 100, N_PIXELS]))
+        start, length = (
+            data.draw(st.integers(0, N_PIXELS - 1)),
+            data.draw(st.sampled_from([1, 3, 100, N_PIXELS])),
+        )
         array[start : start + length] = data.draw(st.sampled_from(VALUES))
     meta = {
         "medium": data.draw(st.sampled_from(["air", "vacuum"])),

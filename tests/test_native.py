@@ -9,10 +9,10 @@ from specutils import Spectrum
 from specutils.utils.wcs_utils import vac_to_air
 
 import specnb
-from specnb import native
-from specnb.fit import default_world
 from specnb.grid import LOGLAM, WAVE
-from specnb.prior import LABELS
+from specnb.observing import native
+from specnb.world.fit import default_world
+from specnb.world.prior import LABELS
 
 RESPONSE = 3e-15 * np.exp(-(((np.log(WAVE) - 8.7) / 0.5) ** 2)) * (1 + 0.2 * np.sin(WAVE / 900))
 META = {"medium": "vacuum", "resolution": 1800}
@@ -46,7 +46,9 @@ def test_the_continuum_is_found_without_knowing_the_star(stars):
     labels = np.stack([np.asarray(stars.labels[k]) for k in LABELS], 1)
     right = default_world().emulated(torch.tensor(labels, dtype=torch.float32))
     ratios = []
-    for y, w, clean, lines in zip(stars.observed, stars.ivar, stars.flux, right.numpy(), strict=True):
+    for y, w, clean, lines in zip(
+        stars.observed, stars.ivar, stars.flux, right.numpy(), strict=True
+    ):
         found = native.observe(spectrum(y * RESPONSE, w / RESPONSE**2))
         ratios.append(found.continuum / (RESPONSE * clean / lines))
         assert found.fit.inflation == pytest.approx(1, abs=0.1)
@@ -104,7 +106,9 @@ def test_higher_resolution_is_smoothed_and_its_noise_with_it(stars):
     wave = 10**loglam
     lines = 1 + np.interp(wave, WAVE, stars.flux[2]) * 0
     flux = lines + 0.05 * rng.standard_normal(len(wave))
-    y, w, notes = native.onto_grid(spectrum(flux, np.full(len(wave), 400.0), wave, resolution=10000))
+    y, w, notes = native.onto_grid(
+        spectrum(flux, np.full(len(wave), 400.0), wave, resolution=10000)
+    )
     good = w > 0
     assert "smoothed" in notes[0]
     assert np.std((y - 1)[good] * np.sqrt(w[good])) == pytest.approx(1, abs=0.15)

@@ -28,7 +28,9 @@ def said(tmp_path_factory):
     for name, (source, kept, _) in CASES.items():
         cell = new_code_cell(source, metadata={"tags": ["nbval-check-output"]}, execution_count=1)
         cell.outputs = [new_output("stream", name="stdout", text=kept)]
-        nbformat.write(new_notebook(cells=[cell], metadata={"kernelspec": KERNEL}), folder / f"{name}.ipynb")
+        nbformat.write(
+            new_notebook(cells=[cell], metadata={"kernelspec": KERNEL}), folder / f"{name}.ipynb"
+        )
     command = [
         sys.executable,
         "-m",
@@ -42,12 +44,19 @@ def said(tmp_path_factory):
         str(ROOT),
     ]
     done = subprocess.run(
-        [*command, "--nbval-lax", "--nbval-current-env", str(folder)], cwd=ROOT, capture_output=True, text=True
+        [*command, "--nbval-lax", "--nbval-current-env", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     return done.stdout
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_only_arithmetic_passes(said, name):
-    (line,) = (text for text in said.splitlines() if text.startswith(("PASSED", "FAILED")) and f"{name}.ipynb" in text)
+    (line,) = (
+        text
+        for text in said.splitlines()
+        if text.startswith(("PASSED", "FAILED")) and f"{name}.ipynb" in text
+    )
     assert line.startswith("PASSED" if CASES[name][2] else "FAILED")

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from specnb import objectives, stars
+from specnb.training import objectives
+from specnb.world import stars
 
 
 class Observation(torch.nn.Module):
@@ -51,6 +52,9 @@ def test_diffused_judges_the_state_and_shows_the_observation(batch):
 def test_a_diffused_batch_is_the_same_stars_with_noise_of_its_own(batch):
     plain = next(stars.stream(16, seed=4, split="validation"))
     assert torch.equal(plain.y, batch.y)
-    own, of_y = (batch.again - batch.x) / batch.again_level, (batch.y - batch.x) / (batch.level * batch.sigma)
+    own, of_y = (
+        (batch.again - batch.x) / batch.again_level,
+        (batch.y - batch.x) / (batch.level * batch.sigma),
+    )
     assert own.std() == pytest.approx(1, abs=0.02)
     assert (own * of_y)[batch.good].mean().abs() < 0.03

@@ -11,11 +11,13 @@ from scipy.special import j1
 from specutils import Spectrum
 from specutils.manipulation import FluxConservingResampler
 
-from specnb import operators
 from specnb.grid import DLOGLAM, FINE_LOGLAM, FINE_RESOLUTION, LOGLAM, SPEED_OF_LIGHT, WAVE
+from specnb.world import operators
 
 CENTRE = 3.8171  # log10 wavelength of the test line, near Hα
-BASE = 1 / FINE_RESOLUTION / np.log(10) / np.sqrt(8 * np.log(2))  # σ in dex of an unresolved line at R = 10,000
+BASE = (
+    1 / FINE_RESOLUTION / np.log(10) / np.sqrt(8 * np.log(2))
+)  # σ in dex of an unresolved line at R = 10,000
 
 
 def gaussian(x, sigma):
@@ -29,7 +31,11 @@ def line(sigma=BASE, area=4e-5):
 
 def observe(lines, rv=0.0, vsini=0.0, resolution=1800.0):
     args = [torch.tensor([float(v)]) for v in (rv, vsini, resolution)]
-    return operators.to_native(operators.to_fourier(torch.tensor(lines)[None]), *args)[0].double().numpy()
+    return (
+        operators.to_native(operators.to_fourier(torch.tensor(lines)[None]), *args)[0]
+        .double()
+        .numpy()
+    )
 
 
 def pixel_means(profile, centre, area=4e-5, half=40):
@@ -38,7 +44,10 @@ def pixel_means(profile, centre, area=4e-5, half=40):
     rows = np.arange(first, first + 2 * half)
     edge = DLOGLAM / 2
     means = [
-        quad(lambda x: -area * profile(x - centre), LOGLAM[i] - edge, LOGLAM[i] + edge, epsabs=1e-12)[0] / DLOGLAM
+        quad(
+            lambda x: -area * profile(x - centre), LOGLAM[i] - edge, LOGLAM[i] + edge, epsabs=1e-12
+        )[0]
+        / DLOGLAM
         for i in rows
     ]
     return rows, np.array(means)
@@ -74,7 +83,11 @@ def test_rotation_against_a_direct_convolution(vsini):
     x = LOGLAM[rows][:, None] + inside - CENTRE
     mean = np.zeros(len(rows))
     for shift, k in zip(v[::20], np.add.reduceat(kernel, np.arange(0, 20001, 20)), strict=True):
-        mean += k * (gaussian(x - (shift + 0.00095 * (shift < 1)) * width, sigma) @ weights) / weights.sum()
+        mean += (
+            k
+            * (gaussian(x - (shift + 0.00095 * (shift < 1)) * width, sigma) @ weights)
+            / weights.sum()
+        )
     assert np.abs(observe(line(), vsini=vsini)[rows] + 4e-5 * mean).max() < 2e-5
 
 
@@ -83,11 +96,15 @@ def test_rotation_transfer_is_the_transform_of_gray_profile():
     eps = operators.LIMB_DARKENING
 
     def profile(v):
-        return (2 * (1 - eps) * np.sqrt(1 - v**2) + np.pi * eps / 2 * (1 - v**2)) / (np.pi * (1 - eps / 3))
+        return (2 * (1 - eps) * np.sqrt(1 - v**2) + np.pi * eps / 2 * (1 - v**2)) / (
+            np.pi * (1 - eps / 3)
+        )
 
     expected = [quad(lambda v, f=f: profile(v) * np.cos(f * v), -1, 1, limit=200)[0] for f in x]
     assert np.allclose(operators.rotation_transfer(torch.tensor(x)), expected, atol=1e-7)
-    assert np.allclose(operators.rotation_transfer(torch.tensor(x, dtype=torch.float32)), expected, atol=2e-6)
+    assert np.allclose(
+        operators.rotation_transfer(torch.tensor(x, dtype=torch.float32)), expected, atol=2e-6
+    )
 
 
 def test_rotation_derivatives_of_first_and_second_order():

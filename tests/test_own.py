@@ -10,12 +10,13 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 import specnb
-from specnb import native, own, prior, readers, surveyfiles
 from specnb.cli import app
-from specnb.fit import default_world
 from specnb.grid import WAVE
-from specnb.operators import to_native
-from specnb.stars import RESOLUTION
+from specnb.observing import native, products, readers, survey_files
+from specnb.world import prior
+from specnb.world.fit import default_world
+from specnb.world.operators import to_native
+from specnb.world.stars import RESOLUTION
 
 
 @pytest.fixture(scope="module")
@@ -24,23 +25,25 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     s = specnb.simulate(2, 9, snr=40)
     for i in range(2):
-        surveyfiles.lamost(folder / f"s{i}.fits", s.observed[i] * 1000, s.ivar[i] / 1e6)
+        survey_files.lamost(folder / f"s{i}.fits", s.observed[i] * 1000, s.ivar[i] / 1e6)
     (folder / "broken.fits").write_text("no")
     return folder, s
 
 
 @pytest.fixture(scope="module")
-def products(folder):
-    return own.process([native.observe(readers.read(folder[0] / f"s{i}.fits")) for i in range(2)])
+def made(folder):
+    return products.process(
+        [native.observe(readers.read(folder[0] / f"s{i}.fits")) for i in range(2)]
+    )
 
 
 def call(*words):
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def test_stars_of_the_prior_are_denoised_and_not_doubted(folder, products):
+def test_stars_of_the_prior_are_denoised_and_not_doubted(folder, made):
     _, stars = folder
-    for i, p in enumerate(products):
+    for i, p in enumerate(made):
         assert p.warnings == []
         good = (p.observation.ivar > 0) & (stars.ivar[i] > 0)
         shape = np.median(p.denoised / stars.flux[i])
@@ -93,7 +96,7 @@ def test_infer_writes_a_table_and_speaks_json(folder, tmp_path):
 
 
 def test_a_spectrum_that_cannot_be_processed_stops_no_other(folder, tmp_path, monkeypatch):
-    path, process = folder[0], own.process
+    path, process = folder[0], products.process
 
     def fails(observations, seed=0):
         if any(abs(o.flux[1000] - bad) < 1e-6 for o in observations):
@@ -101,7 +104,7 @@ def test_a_spectrum_that_cannot_be_processed_stops_no_other(folder, tmp_path, mo
         return process(observations, seed)
 
     bad = native.observe(readers.read(path / "s1.fits")).flux[1000]
-    monkeypatch.setattr(own, "process", fails)
+    monkeypatch.setattr(products, "process", fails)
     done = call("infer", path / "s0.fits", path / "s1.fits", "-o", tmp_path / "t.ecsv")
     assert done.exit_code == 1
     assert "s1.fits': no convergence" in done.output
@@ -124,7 +127,9 @@ def observed(flux, snr=60, seed=0, **meta):
     noisy = flux + np.random.default_rng(seed).standard_normal(len(flux)) / snr
     meta = {"medium": "vacuum", "resolution": 1800} | meta
     ivar = InverseVariance(np.full(len(flux), float(snr) ** 2))
-    return native.observe(Spectrum(flux=noisy * u.one, spectral_axis=WAVE * u.AA, uncertainty=ivar, meta=meta))
+    return native.observe(
+        Spectrum(flux=noisy * u.one, spectral_axis=WAVE * u.AA, uncertainty=ivar, meta=meta)
+    )
 
 
 def star(teff=5800.0, logg=4.3, m_h=-0.2, alpha_m=0.1, rv=20.0, vsini=8.0, resolution=RESOLUTION):
@@ -139,11 +144,16 @@ def lines_of(centres, depth, width):
     return sum(depth * np.exp(-0.5 * ((WAVE - c) / width) ** 2) for c in centres)
 
 
-HYDROGEN, GALAXY = (4341.7, 4862.7, 6564.6), (5008.2, 4960.3, 6585.3, 6718.3, 6732.7, 4862.7, 6564.6)
+HYDROGEN, GALAXY = (
+    (4341.7, 4862.7, 6564.6),
+    (5008.2, 4960.3, 6585.3, 6718.3, 6732.7, 4862.7, 6564.6),
+)
 WRONG = {
     "hot star": lambda: 1 - lines_of(HYDROGEN, 0.75, 14),
     "emission lines": lambda: star() + lines_of(GALAXY, 1.5, 4),
-    "galaxy": lambda: 0.5 + 0.5 * star(5000, 2.5, 0.2, rv=0) + lines_of([w * 1.05 for w in GALAXY], 0.8, 5),
+    "galaxy": lambda: (
+        0.5 + 0.5 * star(5000, 2.5, 0.2, rv=0) + lines_of([w * 1.05 for w in GALAXY], 0.8, 5)
+    ),
     "too cool": lambda: star(4400, 4.6, 0.3) * (1 - lines_of(range(5000, 8700, 230), 0.5, 40)),
     "too fast": lambda: star(rv=600.0),
     "resolution 500": lambda: star(resolution=500.0),
@@ -152,11 +162,11 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_spectra_that_are_no_stars_of_the_prior_are_doubted(name):
-    assert own.process([observed(WRONG[name]())])[0].warnings, name
+    assert products.process([observed(WRONG[name]())])[0].warnings, name
 
 
 def test_the_doubts_name_their_reason():
-    said = own.process([observed(WRONG["hot star"]()), observed(star(), resolution=1000)])
+    said = products.process([observed(WRONG["hot star"]()), observed(star(), resolution=1000)])
     assert "at the edge of the prior" in " ".join(said[0].warnings)
     assert any("R = 1000" in text for text in said[1].warnings)
 
@@ -165,5 +175,5 @@ def test_good_stars_are_rarely_doubted():
     s = specnb.simulate(24, 77, snr=60)
     near = [abs(s.labels["rv"]) > 280, s.labels["logg"] > 4.8, s.labels["m_h"] > 0.4]
     inside = np.flatnonzero(~np.any(near, axis=0))
-    made = own.process([observed(s.flux[i], seed=i) for i in inside])
+    made = products.process([observed(s.flux[i], seed=i) for i in inside])
     assert np.mean([bool(p.warnings) for p in made]) <= 0.15

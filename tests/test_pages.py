@@ -32,8 +32,12 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site():
     if not PAGES:
-        pytest.fail(f"no book in {HTML}; run `make book PROFILE=smoke` first, or set BOOK to a folder of HTML")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=HTML))
+        pytest.fail(
+            f"no book in {HTML}; run `make book PROFILE=smoke` first, or set BOOK to a folder of HTML"
+        )
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=HTML)
+    )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -44,7 +48,9 @@ def site():
 
 @pytest.fixture(scope="module")
 def browser():
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if path is None:
         pytest.fail("no Chromium on the path; install it (Debian: apt-get install chromium)")
     with sync_playwright() as p:
@@ -60,8 +66,13 @@ def page(browser, site):
     one.trouble = []
     one.on("console", lambda m: one.trouble.append(m.text) if m.type == "error" else None)
     one.on("pageerror", lambda e: one.trouble.append(str(e)))
-    one.on("response", lambda r: one.trouble.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-    one.on("request", lambda r: None if local(r.url, site) else one.trouble.append(f"asks another host: {r.url}"))
+    one.on(
+        "response", lambda r: one.trouble.append(f"{r.status} {r.url}") if r.status >= 400 else None
+    )
+    one.on(
+        "request",
+        lambda r: None if local(r.url, site) else one.trouble.append(f"asks another host: {r.url}"),
+    )
     yield one
     one.close()
 
@@ -76,7 +87,9 @@ def test_page_loads_whole_and_fits(page, site, name):
         page.set_viewport_size({"width": width, "height": height})
         page.goto(site + name, wait_until="load")
         page.wait_for_timeout(300)
-        broken = page.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
+        broken = page.evaluate(
+            "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+        )
         assert not broken
         seen, wide = page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
         assert wide <= seen, f"scrolls sideways on a {size}: {wide} of {seen} pixels"
@@ -158,11 +171,15 @@ def test_interactive_spectra_respond(page, site, name, figure):
         if page.locator(f"#{figure} .hovertext").count():
             break
         page.wait_for_timeout(250)
-    assert page.locator(f"#{figure} .hovertext").count(), "nothing is said of the pixel under the mouse"
+    assert page.locator(f"#{figure} .hovertext").count(), (
+        "nothing is said of the pixel under the mouse"
+    )
     assert not page.trouble
 
 
-@pytest.mark.parametrize("name", ["book/intro.html", "notebooks/02_bounded.html", "book/verdict.html"])
+@pytest.mark.parametrize(
+    "name", ["book/intro.html", "notebooks/02_bounded.html", "book/verdict.html"]
+)
 def test_dark_mode_is_legible(page, site, name):
     page.goto(site + name)
     page.evaluate("document.documentElement.dataset.theme = 'dark'")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from specnb import parameters
-from specnb.prior import LABELS
+from specnb.experiments import parameters
+from specnb.world.prior import LABELS
 
 CENTRE = np.array([5600.0, 3.5, -1.0, 0.2, 0.0, 20.0])
 
@@ -16,7 +16,9 @@ def world():
     rng = np.random.default_rng(0)
     y = CENTRE + 2 * parameters.SCALE * rng.standard_normal((60, 6))
     truth = y + parameters.SCALE * rng.standard_normal(y.shape)
-    one, other = (y[:, None] + parameters.SCALE * rng.standard_normal((60, 64, 6)) for _ in range(2))
+    one, other = (
+        y[:, None] + parameters.SCALE * rng.standard_normal((60, 64, 6)) for _ in range(2)
+    )
     return y, truth, one, other
 
 
@@ -25,7 +27,10 @@ def test_exact_draws_pass(world):
     found = parameters.judge(one, truth, other)
     for region, labels in found["coverage"].items():
         for name in LABELS:
-            assert labels[name]["68"][1] - 0.03 <= 0.68 <= labels[name]["68"][2] + 0.03, (region, name)
+            assert labels[name]["68"][1] - 0.03 <= 0.68 <= labels[name]["68"][2] + 0.03, (
+                region,
+                name,
+            )
     assert max(found["expected_error"].values()) < 0.09
     assert kstest(found["nearer"], "uniform").pvalue > 0.01
     assert found["two_sample"][0] == pytest.approx(0.5, abs=0.03)

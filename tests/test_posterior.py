@@ -9,7 +9,8 @@ import torch
 from test_samplers import gaussian
 
 import specnb
-from specnb import denoisers, guidance, instruments, posterior
+from specnb.denoising import networks
+from specnb.sampling import guidance, instruments, posterior
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,15 @@ def draws(method, world, n, steps, **settings):
 
 @pytest.mark.parametrize(
     ("method", "steps"),
-    [("exact", 1), ("exact", 2), ("exact", 8), ("egpps", 10), ("egpps", 40), ("mmps", 10), ("mmps", 40)],
+    [
+        ("exact", 1),
+        ("exact", 2),
+        ("exact", 8),
+        ("egpps", 10),
+        ("egpps", 40),
+        ("mmps", 10),
+        ("mmps", 40),
+    ],
 )
 def test_exact_methods_give_the_posterior_in_however_few_steps(world, method, steps):
     *_, mean, covariance = world
@@ -61,7 +70,9 @@ def test_samplers_by_means_become_exact_with_their_steps(world, method):
 
 
 def test_without_noise_there_is_one_spectrum(world):
-    x = draws("ddim", world, 3, 10)[:, torch.arange(16) != 3]  # at a masked pixel the start is noise
+    x = draws("ddim", world, 3, 10)[
+        :, torch.arange(16) != 3
+    ]  # at a masked pixel the start is noise
     assert torch.allclose(x[0], x[1], atol=1e-2)
 
 
@@ -103,12 +114,16 @@ def test_moment_matching_is_exact_with_an_operator(world):
     n, scale = 4000, left.diagonal().sqrt()
     found = posterior.mmps(model, y, ivar, n, 10, torch.Generator().manual_seed(1), a).double()
     assert ((found.mean(0) - expected) / scale).abs().max() < 5 / n**0.5
-    assert ((torch.cov(found.mT) - left) / (scale[:, None] * scale)).abs().max() < 6 * (2 / n) ** 0.5
+    assert ((torch.cov(found.mT) - left) / (scale[:, None] * scale)).abs().max() < 6 * (
+        2 / n
+    ) ** 0.5
 
 
 @pytest.mark.parametrize("method", ["dps", "pigdm", "mmps"])
 def test_the_native_instrument_as_an_operator_changes_nothing(world, method):
-    plain, seen = (draws(method, world, 5, 10, **k) for k in ({}, {"operator": instruments.identity(16)}))
+    plain, seen = (
+        draws(method, world, 5, 10, **k) for k in ({}, {"operator": instruments.identity(16)})
+    )
     assert torch.allclose(plain, seen, atol=1e-5)
 
 
@@ -125,16 +140,21 @@ def test_draws_of_a_star_do_not_depend_on_the_others():
 def test_another_instrument_has_pixels_of_its_own():
     s, a = specnb.simulate(2, 5, snr=20), instruments.rebin(2)
     sigma = s.level[:, None] * s.sigma[:, :1568]
-    y = a(torch.from_numpy(s.flux)).numpy() + sigma * np.random.default_rng(0).standard_normal((2, 1568))
+    y = a(torch.from_numpy(s.flux)).numpy() + sigma * np.random.default_rng(0).standard_normal(
+        (2, 1568)
+    )
     x = specnb.sample_posterior(y, sigma**-2, n_samples=8, operator=a, steps=15)
     assert x.shape == (2, 8, 3136)
     residual = (a(torch.from_numpy(x.mean(1))).numpy() - y) / sigma
     assert np.mean(residual**2) == pytest.approx(1, abs=0.1)
     with pytest.raises(
-        ValueError, match=r"flux has shape \(2, 3136\); give \(1568,\) or \(n, 1568\) on the operator's"
+        ValueError,
+        match=r"flux has shape \(2, 3136\); give \(1568,\) or \(n, 1568\) on the operator's",
     ):
         specnb.sample_posterior(s.observed, s.ivar, operator=a)
-    with pytest.raises(ValueError, match="those that take an operator are \\['exact', 'dps', 'pigdm', 'mmps'\\]"):
+    with pytest.raises(
+        ValueError, match="those that take an operator are \\['exact', 'dps', 'pigdm', 'mmps'\\]"
+    ):
         specnb.sample_posterior(y, sigma**-2, operator=a, method="egpps")
 
 
@@ -157,15 +177,28 @@ def test_guidance_is_that_of_azula():
     """Its answers in a Gaussian world are kept in a file; tools/azula_reference.py wrote it."""
     kept = json.loads((Path(__file__).parent / "azula.json").read_text())
     a = {k: torch.tensor(v, dtype=torch.float32) for k, v in kept.items()}
-    config = {"kind": "subspace", "rank": 3, "components": 3, "directions": 1, "width": 8, "blocks": 1}
-    model = denoisers.fresh(a["mean"], a["basis"], a["diagonal"], **config).eval().requires_grad_(False)
+    config = {
+        "kind": "subspace",
+        "rank": 3,
+        "components": 3,
+        "directions": 1,
+        "width": 8,
+        "blocks": 1,
+    }
+    model = (
+        networks.fresh(a["mean"], a["basis"], a["diagonal"], **config).eval().requires_grad_(False)
+    )
     model.net.last.weight.zero_()
     u, m = a["u"], a["m"].expand(1, 16)
     x = model(u, m)
     assert torch.allclose(x, a["denoised"], atol=1e-5)
     see = instruments.Operator(a["operator"].numpy())
-    assert torch.allclose(guidance.MMPS(model, a["y"], 1 / a["variance"][None], see)(u, m), a["mmps"], atol=1e-4)
+    assert torch.allclose(
+        guidance.MMPS(model, a["y"], 1 / a["variance"][None], see)(u, m), a["mmps"], atol=1e-4
+    )
     dps = guidance.DPS(model, a["whole"], torch.ones(1, 16), 0.5)
     assert torch.allclose((x - dps(u, m)) / (0.5 * (m**2 + 0.06)), a["dps"], rtol=1e-3, atol=1e-5)
     noiseless = torch.full((1, 16), 1e6)  # as azula's pseudo-inverse takes it
-    assert torch.allclose(guidance.PiGDM(model, a["whole"], noiseless)(u, m) - x, a["pigdm"], rtol=1e-2, atol=1e-4)
+    assert torch.allclose(
+        guidance.PiGDM(model, a["whole"], noiseless)(u, m) - x, a["pigdm"], rtol=1e-2, atol=1e-4
+    )

@@ -12,8 +12,8 @@ from astropy.io import fits
 from specutils import Spectrum
 
 import specnb
-from specnb import readers, surveyfiles
 from specnb.grid import WAVE
+from specnb.observing import readers, survey_files
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,11 @@ def star():
 @pytest.mark.parametrize("rows", [True, False])
 @pytest.mark.parametrize("name", ["a.fits", "a.fits.gz"])
 def test_lamost_in_both_layouts(tmp_path, star, rows, name):
-    mask = np.zeros(len(surveyfiles.LAMOST))
-    mask[surveyfiles.FIRST + 100] = 1
-    path = surveyfiles.lamost(tmp_path / name, star.observed[0], star.ivar[0], mask, rows)
+    mask = np.zeros(len(survey_files.LAMOST))
+    mask[survey_files.FIRST + 100] = 1
+    path = survey_files.lamost(tmp_path / name, star.observed[0], star.ivar[0], mask, rows)
     found = readers.read(path)
-    inside = slice(surveyfiles.FIRST, surveyfiles.FIRST + len(WAVE))
+    inside = slice(survey_files.FIRST, survey_files.FIRST + len(WAVE))
     assert found.spectral_axis.to_value(u.AA)[inside] == pytest.approx(WAVE, rel=1e-6)
     bad = star.ivar[0] == 0
     bad[100] = True
@@ -42,13 +42,17 @@ def test_lamost_in_both_layouts(tmp_path, star, rows, name):
 
 def test_specutils_knows_the_layouts(tmp_path, star):
     for rows in (True, False):
-        path = surveyfiles.lamost(tmp_path / f"{rows}.fits", star.observed[0], star.ivar[0], rows=rows)
+        path = survey_files.lamost(
+            tmp_path / f"{rows}.fits", star.observed[0], star.ivar[0], rows=rows
+        )
         assert Spectrum.read(path).meta["survey"] == "LAMOST"
 
 
 def test_sdss(tmp_path):
     loglam = 3.58 + 1e-4 * np.arange(3800)
-    path = surveyfiles.sdss(tmp_path / "spec-0266-51602-0001.fits", np.ones(3800), np.full(3800, 100.0), loglam)
+    path = survey_files.sdss(
+        tmp_path / "spec-0266-51602-0001.fits", np.ones(3800), np.full(3800, 100.0), loglam
+    )
     found = readers.read(path)
     assert found.flux.unit == 1e-17 * u.erg / u.AA / u.s / u.cm**2
     assert found.meta["medium"] == "vacuum"
@@ -80,7 +84,7 @@ def test_a_set_of_bosz_is_read_lazily(tmp_path):
 
 def broken(folder, star):
     """name → (file, what is said of it)."""
-    good = surveyfiles.lamost(folder / "good.fits", star.observed[0], star.ivar[0])
+    good = survey_files.lamost(folder / "good.fits", star.observed[0], star.ivar[0])
     (folder / "empty.fits").write_bytes(b"")
     (folder / "text.fits").write_text("no spectrum\n" * 500)
     (folder / "cut.fits").write_bytes(good.read_bytes()[:40000])

@@ -6,7 +6,9 @@ import torch
 from scipy.stats import ks_2samp
 
 import specnb
-from specnb import denoisers, realism, windows
+from specnb.denoising import networks
+from specnb.experiments import realism
+from specnb.spectral_lines import windows
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def test_misfit_is_nothing_for_a_star_and_the_added_noise_for_a_noisy_one(held_o
 
 
 def test_draws_of_the_moments_are_no_stars(held_out):
-    model = denoisers.load("bounded", "cpu")
+    model = networks.load("bounded", "cpu")
     draws = model.draw_gaussian(4096, torch.Generator().manual_seed(0)).numpy()
     assert np.allclose(draws.std(0), model.scatter(), rtol=0.1)
     assert realism.distances(draws[:64], held_out)["misfit"][0] > 5e-3

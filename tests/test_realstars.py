@@ -6,20 +6,22 @@ import torch
 from astropy.table import Table
 
 import specnb
-from specnb import modelerror, prior, realstars, surveyfiles
 from specnb.grid import LOGLAM, N_PIXELS, PIXEL_VELOCITY, WAVE
+from specnb.observing import model_error, survey_files
+from specnb.training import real_stars
+from specnb.world import prior
 
 
 def test_a_curve_moves_by_the_pixels_of_its_velocity():
     curve = np.exp(-0.5 * ((np.arange(N_PIXELS) - 1500) / 4.0) ** 2)
-    moved = modelerror.observed_frame(curve, [3 * PIXEL_VELOCITY, 0.0])
+    moved = model_error.observed_frame(curve, [3 * PIXEL_VELOCITY, 0.0])
     assert moved[0].argmax() in (1502, 1503)
     assert np.allclose(moved[1], curve)
 
 
 def test_shifts_to_rest_are_whole_pixels_and_leave_nothing_behind():
     rows = np.tile(np.arange(float(N_PIXELS)), (3, 1))
-    moved = realstars.at_rest(rows, [2.2 * PIXEL_VELOCITY, 0.0, -PIXEL_VELOCITY])
+    moved = real_stars.at_rest(rows, [2.2 * PIXEL_VELOCITY, 0.0, -PIXEL_VELOCITY])
     assert moved[0, :5].tolist() == [2, 3, 4, 5, 6]
     assert np.isnan(moved[0, -2:]).all()
     assert np.array_equal(moved[1], rows[1])
@@ -34,14 +36,14 @@ def test_the_model_error_is_what_the_noise_does_not_explain(error):
     noise = np.broadcast_to(1 / np.geomspace(50, 500, 46)[:, None], (46, N_PIXELS))
     rv = rng.uniform(-200, 200, 46)
     residual = noise * rng.normal(size=noise.shape) + error * rng.normal(size=noise.shape)
-    found = realstars.model_error_of(*(realstars.at_rest(x, rv) for x in (residual, noise)))
+    found = real_stars.model_error_of(*(real_stars.at_rest(x, rv) for x in (residual, noise)))
     assert np.median(found) == pytest.approx(error, abs=max(0.05 * error, 1e-3))
 
 
 def test_an_offset_that_all_stars_share_is_its_own_error():
     noise = np.full((46, N_PIXELS), 0.005)
     residual = 0.03 + noise * np.random.default_rng(1).normal(size=noise.shape)
-    assert np.median(realstars.model_error_of(residual, noise)) == pytest.approx(0.03, rel=0.1)
+    assert np.median(real_stars.model_error_of(residual, noise)) == pytest.approx(0.03, rel=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +57,23 @@ def survey(tmp_path_factory):
     rng = np.random.default_rng(1)
     names = []
     for i in range(len(s)):
-        flux = (s.observed[i] - modelerror.observed_frame(dip, [rv[i]])[0]) * wave
+        flux = (s.observed[i] - model_error.observed_frame(dip, [rv[i]])[0]) * wave
         names.append(f"s{i}.fits")
-        surveyfiles.lamost(folder / names[-1], flux, s.ivar[i] / wave**2)
-    table = {k: np.asarray(s.labels[n]) for k, n in (("teff", "teff"), ("logg", "logg"), ("feh", "m_h"))}
+        survey_files.lamost(folder / names[-1], flux, s.ivar[i] / wave**2)
+    table = {
+        k: np.asarray(s.labels[n]) for k, n in (("teff", "teff"), ("logg", "logg"), ("feh", "m_h"))
+    }
     table["teff"] = np.clip(table["teff"] + rng.normal(0, 50, 36), 4310, 6990)
     table["logg"] = np.clip(table["logg"], prior.logg_min(table["teff"]) + 0.02, 4.98)
-    Table({"file": names, "desig": names, "z": rv / 299792.458, **table}).write(folder / "labels.csv")
+    Table({"file": names, "desig": names, "z": rv / 299792.458, **table}).write(
+        folder / "labels.csv"
+    )
     return folder
 
 
 def test_a_line_that_the_model_lacks_is_found(survey, tmp_path, monkeypatch):
-    monkeypatch.setattr(realstars, "RESOLUTIONS", (1800.0,))
-    numbers = realstars.compare(survey, tmp_path)
+    monkeypatch.setattr(real_stars, "RESOLUTIONS", (1800.0,))
+    numbers = real_stars.compare(survey, tmp_path)
     with np.load(tmp_path / "realstars.npz") as curves:
         error = curves["model_error"]
     assert error[abs(WAVE - 5300) < 3].max() == pytest.approx(0.05, rel=0.2)
@@ -81,24 +87,26 @@ def test_a_line_that_the_model_lacks_is_found(survey, tmp_path, monkeypatch):
 
 
 def test_a_folder_without_enough_stars_is_refused(tmp_path):
-    table = Table({k: [5000.0] for k in ("z", "teff", "logg", "feh")} | {"file": ["a.fits"], "desig": ["a"]})
+    table = Table(
+        {k: [5000.0] for k in ("z", "teff", "logg", "feh")} | {"file": ["a.fits"], "desig": ["a"]}
+    )
     table["logg"], table["feh"], table["z"] = 4.0, 0.0, 0.0
-    surveyfiles.lamost(tmp_path / "a.fits", np.ones(N_PIXELS), np.full(N_PIXELS, 1e4))
+    survey_files.lamost(tmp_path / "a.fits", np.ones(N_PIXELS), np.full(N_PIXELS, 1e4))
     table.write(tmp_path / "labels.csv")
     with pytest.raises(ValueError, match="has 1 stars of S/N above 50"):
-        realstars.load(tmp_path)
+        real_stars.load(tmp_path)
     table["teff"] = 9000.0
     table.write(tmp_path / "labels.csv", overwrite=True)
     with pytest.raises(ValueError, match="no star inside the emulator's domain"):
-        realstars.load(tmp_path)
+        real_stars.load(tmp_path)
     table.remove_column("desig")
     table.write(tmp_path / "labels.csv", overwrite=True)
     with pytest.raises(ValueError, match="lacks "):
-        realstars.load(tmp_path)
+        real_stars.load(tmp_path)
 
 
 def test_the_shipped_model_error_is_usable():
-    error = modelerror.model_error([0.0, 150.0])
+    error = model_error.model_error([0.0, 150.0])
     assert error.shape == (2, N_PIXELS)
     assert (error >= 0).all()
     assert 1e-3 < np.median(error) < 0.05

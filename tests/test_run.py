@@ -5,7 +5,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from typer.testing import CliRunner
 
-from specnb import results, run
+from specnb import storage
+from specnb.book import execute
 from specnb.cli import app
 
 
@@ -20,16 +21,16 @@ def notebook(path, *sources):
 def test_runs_once_and_again_only_when_something_changed(tmp_path):
     source = notebook(tmp_path / "a.ipynb", "x = 1", "y = x + 1\nprint(y)")
     out = tmp_path / "out" / "a.ipynb"
-    assert run.execute(source, out, {"x": 41})
+    assert execute.execute(source, out, {"x": 41})
     assert "42" in out.read_text()
-    assert not run.execute(source, out, {"x": 41})
-    assert run.execute(source, out, {"x": 1})
+    assert not execute.execute(source, out, {"x": 41})
+    assert execute.execute(source, out, {"x": 1})
 
 
 def test_a_failing_notebook_leaves_no_output(tmp_path):
     source = notebook(tmp_path / "a.ipynb", "x = 1", "1 / 0")
     with pytest.raises(RuntimeError, match=r"a\.ipynb failed in cell"):
-        run.execute(source, tmp_path / "out.ipynb", {})
+        execute.execute(source, tmp_path / "out.ipynb", {})
     assert not (tmp_path / "out.ipynb").exists()
     assert (tmp_path / "out.failed.ipynb").exists()
 
@@ -37,23 +38,25 @@ def test_a_failing_notebook_leaves_no_output(tmp_path):
 def test_unknown_parameters_are_refused(tmp_path):
     source = notebook(tmp_path / "a.ipynb", "x = 1")
     with pytest.raises(ValueError, match=r"a.ipynb has no parameter \['y'\]; it has \['x'\]"):
-        run.execute(source, tmp_path / "out.ipynb", {"y": 1})
+        execute.execute(source, tmp_path / "out.ipynb", {"y": 1})
 
 
 def test_what_cannot_be_accepted():
     def executed(**papermill):
         cell = new_code_cell("1", execution_count=1)
-        return new_notebook(cells=[cell], metadata={"papermill": {"end_time": "now", "exception": None} | papermill})
+        return new_notebook(
+            cells=[cell], metadata={"papermill": {"end_time": "now", "exception": None} | papermill}
+        )
 
-    assert run.complaint(executed()) is None
-    assert "exception" in run.complaint(executed(exception=True))
-    assert "end" in run.complaint(executed(end_time=None))
+    assert execute.complaint(executed()) is None
+    assert "exception" in execute.complaint(executed(exception=True))
+    assert "end" in execute.complaint(executed(end_time=None))
     missing = executed()
     missing.cells[0].execution_count = None
-    assert "cell 0 was not executed" in run.complaint(missing)
+    assert "cell 0 was not executed" in execute.complaint(missing)
     error = executed()
     error.cells[0].outputs = [nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]
-    assert "cell 0 raised" in run.complaint(error)
+    assert "cell 0 raised" in execute.complaint(error)
 
 
 def waiting(path, *sources, after):
@@ -72,12 +75,19 @@ def test_side_by_side_in_order_past_a_failure(tmp_path, monkeypatch):
     said, write = [], f"with open({str(tmp_path / 'log')!r}, 'a') as f:\n    f.write('{{}}')"
     made = [
         waiting(tmp_path / "here" / "first.ipynb", "x = 1", write.format("a"), after=["second"]),
-        notebook(tmp_path / "there" / "second.ipynb", "x = 1", "import time\ntime.sleep(1)", write.format("b")),
+        notebook(
+            tmp_path / "there" / "second.ipynb",
+            "x = 1",
+            "import time\ntime.sleep(1)",
+            write.format("b"),
+        ),
         notebook(tmp_path / "here" / "broken.ipynb", "x = 1", "1 / 0"),
         waiting(tmp_path / "here" / "waits.ipynb", "x = 1", after=["broken"]),
     ]
     with pytest.raises(RuntimeError, match=r"broken\.ipynb failed"):
-        run.run([path.relative_to(tmp_path) for path in made], "stage", {}, workers=2, say=said.append)
+        execute.run(
+            [path.relative_to(tmp_path) for path in made], "stage", {}, workers=2, say=said.append
+        )
     assert (tmp_path / "log").read_text() == "ba"
     found = {p.name for p in (tmp_path / "stage" / "notebooks").iterdir()}
     assert found == {"first.ipynb", "second.ipynb", "broken.failed.ipynb"}
@@ -85,33 +95,43 @@ def test_side_by_side_in_order_past_a_failure(tmp_path, monkeypatch):
 
 
 def test_a_notebook_is_stale_when_what_it_waits_for_has_run_anew(tmp_path):
-    second, first = notebook(tmp_path / "b.ipynb", "x = 1"), waiting(tmp_path / "a.ipynb", "x = 1", after=["b"])
+    second, first = (
+        notebook(tmp_path / "b.ipynb", "x = 1"),
+        waiting(tmp_path / "a.ipynb", "x = 1", after=["b"]),
+    )
     said = []
     for x in (1, 1, 2):
-        run.execute(second, tmp_path / "out" / "b.ipynb", {"x": x})
-        said.append(run.execute(first, tmp_path / "out" / "a.ipynb", {}))
+        execute.execute(second, tmp_path / "out" / "b.ipynb", {"x": x})
+        said.append(execute.execute(first, tmp_path / "out" / "a.ipynb", {}))
     assert said == [True, False, True]
 
 
 def test_what_cannot_run_is_refused_before_anything_runs(tmp_path):
     pair = [waiting(tmp_path / f"{a}.ipynb", "x = 1", after=[b]) for a, b in ("ab", "ba")]
     with pytest.raises(ValueError, match="wait for each other"):
-        run.run(pair, tmp_path / "stage", {})
+        execute.run(pair, tmp_path / "stage", {})
     with pytest.raises(ValueError, match="no notebooks; name some"):
-        run.run([], tmp_path / "stage", {})
+        execute.run([], tmp_path / "stage", {})
     twice = [notebook(tmp_path / "c.ipynb", "x = 1")] * 2
     with pytest.raises(ValueError, match="the same name"):
-        run.run(twice, tmp_path / "stage", {})
+        execute.run(twice, tmp_path / "stage", {})
     with pytest.raises(ValueError, match=r"c\.ipynb has no parameter \['n'\]"):
-        run.run(twice[:1], tmp_path / "stage", {"n": 1})
+        execute.run(twice[:1], tmp_path / "stage", {"n": 1})
     assert not (tmp_path / "stage").exists()
 
 
 def test_a_page_opens_with_what_came_out(tmp_path):
-    made = run.opened(notebook(tmp_path / "01_limit.ipynb", "x = 1"), results.ROOT / "results")
+    made = execute.opened(notebook(tmp_path / "01_limit.ipynb", "x = 1"), storage.ROOT / "results")
     assert made.cells[1].cell_type == "markdown"
     assert "Verdict: **" in made.cells[1].source
-    assert len(run.opened(notebook(tmp_path / "other.ipynb", "x = 1"), results.ROOT / "results").cells) == 1
+    assert (
+        len(
+            execute.opened(
+                notebook(tmp_path / "other.ipynb", "x = 1"), storage.ROOT / "results"
+            ).cells
+        )
+        == 1
+    )
 
 
 def test_command_line_passes_typed_parameters(tmp_path):
@@ -120,7 +140,16 @@ def test_command_line_passes_typed_parameters(tmp_path):
         "profile = 'smoke'\nflag = True\nvalues = []",
         "assert flag is False\nassert values == [1, 2]",
     )
-    command = ["run", str(source), "--stage", str(tmp_path / "s"), "-p", "flag=false", "-p", "values=[1, 2]"]
+    command = [
+        "run",
+        str(source),
+        "--stage",
+        str(tmp_path / "s"),
+        "-p",
+        "flag=false",
+        "-p",
+        "values=[1, 2]",
+    ]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "s" / "notebooks" / "a.ipynb").exists()
@@ -128,24 +157,28 @@ def test_command_line_passes_typed_parameters(tmp_path):
 
 
 def test_results_are_written_whole_with_provenance(tmp_path):
-    path = results.write(tmp_path / "quick" / "x.json", {"a": 1.5}, results.provenance("cpu", 3), 1.26)
-    found = results.read(path)
+    path = storage.write(
+        tmp_path / "quick" / "x.json", {"a": 1.5}, storage.provenance("cpu", 3), 1.26
+    )
+    found = storage.read(path)
     assert found["a"] == 1.5
     made = found["provenance"]
     assert (made["seed"], made["wall_s"]) == (3, 1.3)
     assert set(made) == {"specnb", "torch", "commit", "date", "device", "seed", "wall_s"}
     with pytest.raises(ValueError, match="Out of range float"):
-        results.write(path, {"a": float("nan")}, {}, 0)
-    assert results.read(path) == found
+        storage.write(path, {"a": float("nan")}, {}, 0)
+    assert storage.read(path) == found
     assert [p.name for p in path.parent.iterdir()] == ["x.json"]
 
 
 def test_a_digest_shows_what_is_asked_and_the_cost_where_it_ran(tmp_path):
     numbers = {"a": {"b": [{"rho": [1.0, 0.00047174, 2.5]}]}, "n": 7, "same": True}
-    path = results.write(tmp_path / "quick" / "x.json", numbers, results.provenance("cpu", 3), 61.26)
-    assert results.digest(numbers, "a/b/0/rho", "n", "same").splitlines() == [
+    path = storage.write(
+        tmp_path / "quick" / "x.json", numbers, storage.provenance("cpu", 3), 61.26
+    )
+    assert storage.digest(numbers, "a/b/0/rho", "n", "same").splitlines() == [
         "a/b/0/rho: 1.0 0.00047174 2.5", "n: 7", "same: True"]  # fmt: skip
     with pytest.raises(KeyError):
-        results.digest(numbers, "a/c")
-    assert results.cost(path).startswith("61 s on ")
-    assert "profile quick" in results.cost(path)
+        storage.digest(numbers, "a/c")
+    assert storage.cost(path).startswith("61 s on ")
+    assert "profile quick" in storage.cost(path)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from specnb import indices, simulate, spectroscopy
+from specnb import simulate
+from specnb.experiments import lines
+from specnb.spectral_lines import indices
 
 
 @pytest.fixture(scope="module")
@@ -13,17 +15,19 @@ def stars():
 
 def test_the_truth_has_no_errors(stars):
     rv = np.asarray(stars.labels["rv"], "f8")
-    found = spectroscopy.errors(stars.flux, stars.flux, rv)
+    found = lines.errors(stars.flux, stars.flux, rv)
     assert list(found) == list(indices.INDICES)
     for line in found.values():
         assert line["typical"] > 0
-        for name in spectroscopy.QUANTITIES:
+        for name in lines.QUANTITIES:
             assert line[name]["bias"] == [0, 0, 0]
 
 
 def test_lines_that_are_weaker_everywhere_are_seen(stars):
     rv = np.asarray(stars.labels["rv"], "f8")
-    found = spectroscopy.errors(0.9 * stars.flux + 0.1 * np.median(stars.flux, 1, keepdims=True), stars.flux, rv)
+    found = lines.errors(
+        0.9 * stars.flux + 0.1 * np.median(stars.flux, 1, keepdims=True), stars.flux, rv
+    )
     for line in ("Hα", "Mg b", "Ca II 8542"):
         assert found[line]["ew"]["bias"][0] == pytest.approx(-10, abs=4)
         assert found[line]["depth"]["bias"][0] < 0
@@ -32,6 +36,6 @@ def test_lines_that_are_weaker_everywhere_are_seen(stars):
 
 def test_spectra_by_method(stars):
     few = simulate(2, 42, snr=50)
-    found = spectroscopy.spectra(["none", "bounded"], few)
+    found = lines.spectra(["none", "bounded"], few)
     assert np.array_equal(found["none"][few.ivar > 0], few.observed[few.ivar > 0])
     assert np.abs(found["bounded"] - few.flux).max() < 0.1

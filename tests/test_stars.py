@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 import specnb
-from specnb import noise, prior, stars
+from specnb.world import noise, prior, stars
 
 
 def test_same_seed_same_stars():
@@ -134,7 +134,9 @@ def test_synthesize_shapes_and_kinds():
     teff=st.floats(4300, 7000), share=st.floats(0, 1), m_h=st.floats(-2.5, 0.5), alpha_m=st.floats(-0.1, 0.5),
     rv=st.floats(-1000, 1000), vsini=st.floats(0, 300), resolution=st.floats(500, 9999),
 )  # fmt: skip
-def test_synthesize_is_finite_everywhere_in_the_domain(teff, share, m_h, alpha_m, rv, vsini, resolution):
+def test_synthesize_is_finite_everywhere_in_the_domain(
+    teff, share, m_h, alpha_m, rv, vsini, resolution
+):
     low = prior.logg_min(teff)
     flux = specnb.synthesize(teff, low + share * (5 - low), m_h, alpha_m, rv, vsini, resolution)
     assert np.isfinite(flux).all()

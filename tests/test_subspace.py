@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from specnb import baselines, denoisers
-from specnb.stars import draw, generator
-from specnb.subspace import LinearPosterior, products
+from specnb.denoising import classical, networks
+from specnb.denoising.subspace import LinearPosterior, products
+from specnb.world.stars import draw, generator
 
 
 def toy(n, pixels=12, k=3, seed=0):
@@ -29,23 +29,29 @@ def test_linear_equals_the_dense_closed_form():
     covariance, w = basis @ basis.mT + diagonal.diag(), ivar[0].diag()
     posterior = torch.linalg.inv(torch.linalg.inv(covariance) + w)
     expected = mean + (y - mean) @ w @ posterior
-    assert torch.allclose(baselines.linear(y, ivar, mean, basis, diagonal), expected, atol=1e-10)
+    assert torch.allclose(classical.linear(y, ivar, mean, basis, diagonal), expected, atol=1e-10)
 
 
 def test_mse_on_gaussian_draws_is_the_trace_of_the_posterior_covariance():
     mean, basis, diagonal, ivar, x, y = toy(20_000)
-    posterior = torch.linalg.inv(torch.linalg.inv(basis @ basis.mT + diagonal.diag()) + ivar[0].diag())
-    error = (baselines.linear(y, ivar, mean, basis, diagonal) - x).square().sum(1)
-    assert error.mean().item() == pytest.approx(posterior.trace().item(), abs=4 * error.std().item() / 20_000**0.5)
-    for worse in (baselines.linear(y, ivar, mean, basis, 0 * diagonal), mean.expand(20_000, -1)):
+    posterior = torch.linalg.inv(
+        torch.linalg.inv(basis @ basis.mT + diagonal.diag()) + ivar[0].diag()
+    )
+    error = (classical.linear(y, ivar, mean, basis, diagonal) - x).square().sum(1)
+    assert error.mean().item() == pytest.approx(
+        posterior.trace().item(), abs=4 * error.std().item() / 20_000**0.5
+    )
+    for worse in (classical.linear(y, ivar, mean, basis, 0 * diagonal), mean.expand(20_000, -1)):
         assert (worse - x).square().sum(1).mean() > error.mean()
 
 
 def test_without_a_prior_it_is_weighted_least_squares():
     mean, basis, diagonal, ivar, _, y = toy(1)
     root = ivar[0].sqrt()
-    z = np.linalg.lstsq((root[:, None] * basis).numpy(), (root * (y - mean))[0].numpy(), rcond=None)[0]
-    found = baselines.linear(y, ivar, mean, basis, 0 * diagonal, ridge=1e-12)
+    z = np.linalg.lstsq(
+        (root[:, None] * basis).numpy(), (root * (y - mean))[0].numpy(), rcond=None
+    )[0]
+    found = classical.linear(y, ivar, mean, basis, 0 * diagonal, ridge=1e-12)
     assert torch.allclose(found[0], mean + basis @ torch.from_numpy(z), atol=1e-8)
 
 
@@ -61,7 +67,12 @@ def test_update_is_the_posterior_of_the_local_prior():
     for i in range(2):
         prior = directions[i] @ directions[i].mT + variance[i].diag()
         w = (1 / (diagonal + 1 / ivar[i])).diag()
-        expected = torch.linalg.inv(torch.linalg.inv(prior) + basis.mT @ w @ basis) @ basis.mT @ w @ residual[i]
+        expected = (
+            torch.linalg.inv(torch.linalg.inv(prior) + basis.mT @ w @ basis)
+            @ basis.mT
+            @ w
+            @ residual[i]
+        )
         assert torch.allclose(found[i], expected, atol=1e-9)
 
 
@@ -80,19 +91,28 @@ def test_without_components_every_pixel_stands_alone():
     assert torch.allclose(linear.spectrum(linear.z), mean + gain * (u - mean))
 
 
-CONFIG = {"kind": "subspace", "rank": 20, "components": 20, "directions": 3, "width": 32, "blocks": 1}
+CONFIG = {
+    "kind": "subspace",
+    "rank": 20,
+    "components": 20,
+    "directions": 3,
+    "width": 32,
+    "blocks": 1,
+}
 
 
 @pytest.fixture(scope="module")
 def untrained():
-    return denoisers.fresh(*baselines.moments(rank=20), **CONFIG)
+    return networks.fresh(*classical.moments(rank=20), **CONFIG)
 
 
 def test_an_untrained_network_is_the_linear_optimum(untrained):
     stars = draw(4, generator("validation", 5), snr=(10, 50))
     ivar = stars.good / (stars.level * stars.sigma) ** 2
     flux = stars.y.where(stars.good, 1.0)
-    assert torch.allclose(denoisers.run(untrained, flux, ivar), baselines.wiener(flux, ivar, rank=20), atol=1e-3)
+    assert torch.allclose(
+        networks.run(untrained, flux, ivar), classical.wiener(flux, ivar, rank=20), atol=1e-3
+    )
 
 
 def test_as_the_noise_goes_the_observation_stays(untrained):
@@ -102,11 +122,15 @@ def test_as_the_noise_goes_the_observation_stays(untrained):
 
 
 def test_saved_and_read_back(untrained, tmp_path):
-    denoisers.save(untrained, CONFIG, tmp_path / "m.safetensors")
-    again = denoisers.read(tmp_path / "m.safetensors")
-    assert torch.equal(again.basis, untrained.basis)  # moments keep their precision, only weights are halved
+    networks.save(untrained, CONFIG, tmp_path / "m.safetensors")
+    again = networks.read(tmp_path / "m.safetensors")
+    assert torch.equal(
+        again.basis, untrained.basis
+    )  # moments keep their precision, only weights are halved
     u = torch.rand(1, 3136, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(again(u, torch.full_like(u, 0.1)), untrained(u, torch.full_like(u, 0.1)), atol=1e-3)
+    assert torch.allclose(
+        again(u, torch.full_like(u, 0.1)), untrained(u, torch.full_like(u, 0.1)), atol=1e-3
+    )
 
 
 def test_a_curved_world_is_learnt_where_no_linear_estimate_can():
@@ -121,7 +145,7 @@ def test_a_curved_world_is_learnt_where_no_linear_estimate_can():
         return (model(x + torch.randn(n, 1024, generator=g), m) - x).square().sum(1).mean()
 
     config = {"kind": "subspace", "rank": 2, "components": 2, "directions": 1, "width": 64}
-    model = denoisers.fresh(torch.ones(1024), basis, torch.full((1024,), 1e-6), **config)
+    model = networks.fresh(torch.ones(1024), basis, torch.full((1024,), 1e-6), **config)
     linear = error(model, 4000).item()  # the network says nothing yet
     assert linear == pytest.approx(2 * 16 / 17, rel=0.05)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
@@ -139,7 +163,12 @@ def local_prior(k=5, j=2):
     variance = 0.2 + torch.rand(1, k, generator=rng, dtype=torch.float64)
     linear = LinearPosterior(u, ivar, mean, basis, diagonal)
     prior = directions @ directions.mT + torch.diag_embed(variance)
-    return linear, directions, variance, torch.linalg.inv(torch.linalg.inv(prior) + linear.information())[0]
+    return (
+        linear,
+        directions,
+        variance,
+        torch.linalg.inv(torch.linalg.inv(prior) + linear.information())[0],
+    )
 
 
 def test_deviates_have_the_covariance_of_the_posterior():
@@ -159,11 +188,16 @@ def test_other_estimates_of_the_components_count_as_observations():
     rng = torch.Generator().manual_seed(3)
     sd = 0.2 + 0.6 * torch.rand(1, 5, generator=rng, dtype=torch.float64)
     z, estimate = torch.randn(2, 1, 5, generator=rng, dtype=torch.float64)
-    data, before = z / (1 - sd**2), linear.information()  # the observation whose posterior under N(0, 1) is z ± sd
+    data, before = (
+        z / (1 - sd**2),
+        linear.information(),
+    )  # the observation whose posterior under N(0, 1) is z ± sd
     precision = 1 / sd**2 - 1
     residual = torch.randn(1, 12, generator=rng, dtype=torch.float64)
     found = linear.update(residual, directions, variance, linear.learn(z, sd, estimate))
     prior = torch.linalg.inv(directions @ directions.mT + torch.diag_embed(variance))
     right = (linear.weight * residual) @ linear.basis + precision * (data - estimate)
-    expected = torch.linalg.solve(prior + before + torch.diag_embed(precision), right[..., None])[..., 0]
+    expected = torch.linalg.solve(prior + before + torch.diag_embed(precision), right[..., None])[
+        ..., 0
+    ]
     assert torch.allclose(found, expected, atol=1e-9)

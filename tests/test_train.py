@@ -2,27 +2,31 @@ import pandas as pd
 import pytest
 import torch
 
-from specnb import denoiser_card, denoisers, objectives, profiles, stars, train
-from specnb.profiles import Profile
+from specnb.denoising import networks
+from specnb.training import denoiser_card, loop, objectives, profiles
+from specnb.training.profiles import Profile
+from specnb.world import stars
 
 
 def test_every_noise_level_comes_to_weigh_the_same():
     """Errors that differ by 10^8 between levels: after a while each level's share of the loss is 1."""
     g = torch.Generator().manual_seed(0)
-    balance = train.Balance("cpu")
+    balance = loop.Balance("cpu")
     for _ in range(400):
         coordinate = -4 + 8 * torch.rand(256, generator=g)
         error = 1e-4 * torch.exp(2 * coordinate) * torch.rand(256, generator=g).clamp(min=0.1)
         balance.learn(error, coordinate)
     loss = balance(error, coordinate)
     assert 0.7 < loss < 1.6
-    low, high = (balance(error[rows], coordinate[rows]) for rows in (coordinate < -2, coordinate > 2))
+    low, high = (
+        balance(error[rows], coordinate[rows]) for rows in (coordinate < -2, coordinate > 2)
+    )
     assert 0.5 < low / high < 2
 
 
 def test_weights_depend_on_the_level_alone():
     """A bad star is not spared: at one level the loss is linear in the error, so its minimum is the posterior mean."""
-    balance, level = train.Balance("cpu"), torch.zeros(2)
+    balance, level = loop.Balance("cpu"), torch.zeros(2)
     error = torch.tensor([1e-5, 1e-3])
     balance.learn(error, level)
     assert torch.isclose(balance(10 * error, level), 10 * balance(error, level))
@@ -45,27 +49,43 @@ def test_training_is_reproducible_and_learns(tmp_path):
 
     def once():
         torch.manual_seed(0)
-        return train.fit(denoisers.fresh(*profiles.moments(short.net, 512), **short.net), short, seed=3)
+        return loop.fit(
+            networks.fresh(*profiles.moments(short.net, 512), **short.net), short, seed=3
+        )
 
     (a, rows), (b, _) = once(), once()
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(p, q)
     batch = stars.draw(64, stars.generator("validation", 0), snr=(5, 20))
     torch.manual_seed(0)
-    untrained = denoisers.fresh(*profiles.moments(short.net, 512), **short.net)
+    untrained = networks.fresh(*profiles.moments(short.net, 512), **short.net)
     with torch.no_grad():
         before, after = (objectives.mse(model, batch)[0].mean() for model in (untrained, a))
     assert after < 0.92 * before  # and before is the linear optimum
     assert [row["step"] for row in rows] == list(range(10, 151, 10))
-    assert list(rows[0]) == ["step", "loss", "rate", "seconds", "rho_5", "rho_10", "rho_20", "rho_50", "rho_100"]
+    assert list(rows[0]) == [
+        "step",
+        "loss",
+        "rate",
+        "seconds",
+        "rho_5",
+        "rho_10",
+        "rho_20",
+        "rho_50",
+        "rho_100",
+    ]
     assert 1 < rows[-1]["rho_20"] < rows[0]["rho_20"] < 10
-    train.write_log(tmp_path / "log.csv", rows)
-    assert pd.read_csv(tmp_path / "log.csv", float_precision="round_trip").to_dict("records") == rows
+    loop.write_log(tmp_path / "log.csv", rows)
+    assert (
+        pd.read_csv(tmp_path / "log.csv", float_precision="round_trip").to_dict("records") == rows
+    )
 
 
 def test_the_card_is_written_from_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(denoiser_card, "N_TEST", 8)
-    monkeypatch.setitem(profiles.MODELS["bounded"], "smoke", Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4))
+    monkeypatch.setitem(
+        profiles.MODELS["bounded"], "smoke", Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4)
+    )
     card = denoiser_card.train("bounded", "smoke", tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "bounded.csv", "bounded.json", "bounded.md", "bounded.safetensors"]  # fmt: skip
@@ -77,7 +97,7 @@ def test_dncnn_trains_saves_and_loads(tmp_path, monkeypatch):
     monkeypatch.setattr(denoiser_card, "N_TEST", 4)
     monkeypatch.setattr(denoiser_card, "LEVELS", (0.5,))
     denoiser_card.train("dncnn", "smoke", tmp_path)
-    model = denoisers.read(tmp_path / "dncnn.safetensors")
+    model = networks.read(tmp_path / "dncnn.safetensors")
     seen = [v for k, v in model.state_dict().items() if k.endswith("running_var")]
     assert seen
     assert all((v != 1).any() for v in seen)
@@ -93,14 +113,14 @@ def test_an_unknown_model_or_profile_is_refused(tmp_path):
 def test_the_width_of_draws_is_learnt_without_touching_the_mean():
     net = dict(kind="subspace", rank=20, components=30, width=32, blocks=1)
     torch.manual_seed(0)
-    fresh = denoisers.fresh(*profiles.moments(net, 512), **net).eval()
+    fresh = networks.fresh(*profiles.moments(net, 512), **net).eval()
     torch.nn.init.constant_(fresh.net.spread.bias, -0.7)  # much too narrow
     batch = stars.draw(64, stars.generator("validation", 1), snr=(5, 50))
     m = torch.where(batch.good, batch.level * batch.sigma, 30.0)
     u = torch.where(batch.good, batch.y, fresh.mean)
     with torch.no_grad():
         mean, surprise = fresh(u, m), fresh.surprise(batch.x, u, m).mean()
-    learnt, _ = train.fit(fresh, Profile(net, 100, 32, rate=3e-3, objective="spread"), seed=1)
+    learnt, _ = loop.fit(fresh, Profile(net, 100, 32, rate=3e-3, objective="spread"), seed=1)
     with torch.no_grad():
         assert torch.equal(learnt(u, m), mean)
         assert learnt.surprise(batch.x, u, m).mean() < surprise - 1

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from specnb import velocity
-from specnb.fit import default_world
 from specnb.grid import SPEED_OF_LIGHT
+from specnb.spectral_lines import velocity
+from specnb.world.fit import default_world
 
 LABELS = np.array([[5800.0, 4.2, -0.2, 0.1], [4800.0, 2.5, -1.0, 0.3]])
 

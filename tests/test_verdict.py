@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from specnb import results, verdict
-from specnb.verdict import ROWS
-from specnb.verdict_rows import within
+from specnb import storage
+from specnb.book import verdict
+from specnb.book.verdict import ROWS
+from specnb.book.verdict_rows import within
 
 LIMIT = {
     "provenance": {"commit": "HEAD", "date": "2026-01-02T00:00:00+00:00", "device": "a processor, 1 threads"},
@@ -70,7 +71,7 @@ def test_a_result_that_lacks_what_is_asked_is_stale(tmp_path):
 
 
 def test_changes_are_those_that_git_knows():
-    if results.commit() is None:
+    if storage.commit() is None:
         pytest.skip("not a checkout")
     assert verdict.changed_since("no-such-commit", ("bounded",)) is None
     assert verdict.changed_since("HEAD", ("emulator",)) == []
@@ -78,14 +79,14 @@ def test_changes_are_those_that_git_knows():
 
 def test_every_row_names_a_notebook_and_weights_that_are_there():
     for row in ROWS:
-        assert (results.ROOT / "notebooks" / f"{row.notebook}.ipynb").exists(), row.name
+        assert (storage.ROOT / "notebooks" / f"{row.notebook}.ipynb").exists(), row.name
         for name in row.weights:
-            assert (results.ROOT / "specnb" / "assets" / f"{name}.safetensors").exists(), row.name
+            assert (storage.ROOT / "specnb" / "assets" / f"{name}.safetensors").exists(), row.name
 
 
 def test_every_row_reads_the_results_that_ship():
     for row in ROWS:
-        profile, numbers = verdict.newest(results.ROOT / "results", row.source)
+        profile, numbers = verdict.newest(storage.ROOT / "results", row.source)
         if profile:
             assert row.read(numbers).ours
 
@@ -108,4 +109,4 @@ def test_a_chapter_opens_with_its_rows_and_their_origin(tmp_path):
 
 def test_every_notebook_has_a_row():
     asked = {row.notebook for row in ROWS}
-    assert {p.stem for p in (results.ROOT / "notebooks").glob("*.ipynb")} == asked
+    assert {p.stem for p in (storage.ROOT / "notebooks").glob("*.ipynb")} == asked

@@ -22,7 +22,9 @@ def main():
     g = torch.Generator().manual_seed(20)
     mean = 1 + 0.1 * torch.randn(PIXELS, generator=g, dtype=torch.float64)
     basis = 0.08 * torch.randn(PIXELS, RANK, generator=g, dtype=torch.float64)
-    diagonal = 0.06 - basis.square().sum(1)  # the same variance in all pixels, as its pseudo-inverse guidance wants
+    diagonal = 0.06 - basis.square().sum(
+        1
+    )  # the same variance in all pixels, as its pseudo-inverse guidance wants
     see = torch.rand(8, PIXELS, generator=g, dtype=torch.float64)
     see = see / see.sum(1, keepdim=True)
     variance = 0.01 + 0.02 * torch.rand(8, generator=g, dtype=torch.float64)
@@ -37,7 +39,9 @@ def main():
         torch.manual_seed(0)
         return sampler.step(u, t, s, **settings)
 
-    mmps = MMPSDenoiser(denoiser, y, lambda x: x @ see.mT, DiagonalCovariance(variance), "cg", iterations=50)
+    mmps = MMPSDenoiser(
+        denoiser, y, lambda x: x @ see.mT, DiagonalCovariance(variance), "cg", iterations=50
+    )
     dps = [moved(DPSSampler(denoiser, whole, lambda x: x, zeta=zeta)) for zeta in (0.0, 1.0)]
     pigdm = moved(PGDMSampler(denoiser, whole, lambda x: x, lambda x: x, eta=1.0))
     numbers = {

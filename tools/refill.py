@@ -12,6 +12,8 @@ from strip import strip
 
 for path in map(Path, sys.argv[1:]):
     notebook = nbformat.read(path, 4)
-    NotebookClient(notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(
+        notebook, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    ).execute()
     nbformat.write(strip(notebook), path)
     print(path)

@@ -21,7 +21,9 @@ def strip(notebook):
                 if output.output_type == "execute_result":
                     output.execution_count = 1
     kept = {k: v for k, v in notebook.metadata.items() if k == "specnb"}  # what it waits for
-    notebook.metadata = kept | {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook.metadata = kept | {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+    }
     return notebook
 
 

@@ -1,0 +1,304 @@
+"""Execute notebooks with papermill, accept only what really ran, and build the book from it.
+
+papermill rewrites its output in place after every cell and Jupyter Book builds failed notebooks without a word, so a
+notebook is run into ``*.failed.ipynb``, examined, and only then moved to its place. A notebook whose source, package
+and parameters are unchanged is not run again. One that must wait for others says so in its metadata,
+``{"specnb": {"after": ["01_limit"]}}``; what is independent runs side by side.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import nbformat
+import papermill
+import torch
+from jupyter_core.utils import ensure_event_loop
+
+from specnb.book import answer, verdict
+
+PROSE = ("_config.yml", "_toc.yml", "book")
+AT_ONCE = 4
+"""Notebooks side by side at most: a kernel takes about 1.5 GB."""
+
+
+def after(notebook):
+    """Names of the notebooks that one waits for."""
+    return nbformat.read(notebook, 4).metadata.get("specnb", {}).get("after", [])
+
+
+def mark(executed):
+    """The fingerprint in an executed copy; None if there is none."""
+    return (
+        nbformat.read(executed, 4).metadata.get("specnb", {}).get("fingerprint")
+        if executed.exists()
+        else None
+    )
+
+
+def fingerprint(notebook, parameters, before=()):
+    """SHA-256 over the notebook, the package's files, torch's version, parameters, and marks of what came before."""
+    digest = hashlib.sha256(
+        json.dumps([torch.__version__, parameters, list(before)], sort_keys=True).encode()
+    )
+    package = Path(__file__).parent.parent
+    sources = [
+        p for p in sorted(package.rglob("*")) if p.is_file() and "__pycache__" not in p.parts
+    ]
+    for path in [Path(notebook), *sources]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def check(notebook, parameters):
+    """Raise ValueError if a notebook lacks one of the parameters (papermill would only warn)."""
+    known = set(papermill.inspect_notebook(str(notebook)))
+    if unknown := sorted(set(parameters) - known):
+        raise ValueError(
+            f"{Path(notebook).name} has no parameter {unknown}; it has {sorted(known)}"
+        )
+
+
+def complaint(notebook):
+    """Why an executed notebook cannot be accepted, or None.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        papermill's output.
+    """
+    record = notebook.metadata.get("papermill", {})
+    if record.get("exception"):
+        return "papermill reports an exception"
+    if not record.get("end_time"):
+        return "it did not run to its end"
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        if any(output.output_type == "error" for output in cell.outputs):
+            return f"cell {i} raised an error"
+        if cell.execution_count is None:
+            return f"cell {i} was not executed"
+    return None
+
+
+def execute(notebook, output, parameters):
+    """Run one notebook.
+
+    Parameters
+    ----------
+    notebook, output : path
+        Source and executed copy; a copy that could not be accepted is left as ``*.failed.ipynb`` instead.
+    parameters : dict
+        Values for its ``parameters`` cell.
+
+    Returns
+    -------
+    bool
+        False if an executed copy of the same inputs was there already.
+
+    Raises
+    ------
+    ValueError
+        A parameter that the notebook does not have.
+    RuntimeError
+        The notebook failed.
+    """
+    notebook, output = Path(notebook).resolve(), Path(output)
+    check(notebook, parameters)
+    made_of = fingerprint(
+        notebook, parameters, [mark(output.with_name(f"{name}.ipynb")) for name in after(notebook)]
+    )
+    if mark(output) == made_of:
+        return False
+    output.parent.mkdir(parents=True, exist_ok=True)
+    failed = output.with_suffix(".failed.ipynb")
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(failed),
+            parameters,
+            resources={
+                "metadata": {"path": str(notebook.parent)}
+            },  # cwd= would move the whole process
+            kernel_name="python3",
+            progress_bar=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        raise RuntimeError(
+            f"{notebook.name} failed in cell {error.cell_index}; see {failed}\n{error}"
+        ) from error
+    done = nbformat.read(failed, 4)
+    if reason := complaint(done):
+        raise RuntimeError(f"{notebook.name} failed: {reason}; see {failed}")
+    done.metadata["specnb"] = {"fingerprint": made_of}
+    nbformat.write(done, failed)
+    os.replace(failed, output)
+    return True
+
+
+def _execute(*arguments):
+    """:func:`execute` in a thread of its own, whose event loop is closed behind it."""
+    loop = ensure_event_loop()
+    try:
+        return execute(*arguments)
+    finally:
+        loop.close()
+
+
+def order(notebooks):
+    """What waits for what, a prepared ``graphlib.TopologicalSorter`` of paths; ValueError if it goes in circles."""
+    by_name = {path.stem: path for path in notebooks}
+    graph = TopologicalSorter()
+    for path in notebooks:
+        graph.add(
+            path, *(by_name[name] for name in after(path) if name in by_name)
+        )  # others have run already, or not
+    try:
+        graph.prepare()
+    except CycleError as error:
+        raise ValueError(
+            f"notebooks wait for each other: {[p.stem for p in error.args[1]]}"
+        ) from None
+    return graph
+
+
+def run(notebooks, stage, parameters, workers=None, say=print):
+    """Run notebooks into ``stage/notebooks``; what is independent runs side by side.
+
+    Parameters
+    ----------
+    notebooks : list of path
+    stage : path
+        Of one run at a time.
+    parameters : dict
+        For all of them.
+    workers : int, optional
+        How many at once; by default one for each core up to ``AT_ONCE``, and one where there is a GPU.
+    say : callable
+        Takes a line of progress.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The executed copies.
+
+    Raises
+    ------
+    ValueError
+        Before anything runs: no notebooks, two of one name, a parameter that one lacks, or a circle of waiting.
+    RuntimeError
+        Some failed; what does not wait for them was run nevertheless.
+    """
+    notebooks = list(map(Path, notebooks))
+    if not notebooks:
+        raise ValueError(
+            "no notebooks; name some, or run in the folder that holds notebooks/ (a clone)"
+        )
+    outputs = {path: Path(stage) / "notebooks" / path.name for path in notebooks}
+    if len(set(outputs.values())) < len(notebooks):
+        raise ValueError(
+            "two notebooks have the same name; run them into folders of their own (--stage)"
+        )
+    for path in notebooks:
+        check(path, parameters)
+    cores = os.cpu_count() or 1
+    workers = min(
+        workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(notebooks)
+    )
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars in a batch run would end up in the outputs
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # spinning threads crawl when another process wants the cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // workers, 1)))
+    graph, ready, running, failures, finished = order(notebooks), [], {}, {}, set()
+    with ThreadPoolExecutor(workers) as pool:
+        while graph.is_active():
+            ready += graph.get_ready()
+            while (
+                ready and len(running) < workers
+            ):  # nothing queues in the pool: Ctrl-C could not call it back
+                path = ready.pop(0)
+                running[pool.submit(_execute, path, outputs[path], parameters)] = path
+            if not running:
+                break  # the rest waits for what failed
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                path = running.pop(future)
+                if error := future.exception():
+                    failures[path] = error
+                    say(f"{path.name}: FAILED, {error}")
+                else:
+                    say(
+                        f"{path.name}: {'executed' if future.result() else 'up to date'} ({outputs[path]})"
+                    )
+                    finished.add(path)
+                    graph.done(path)
+    if waiting := [path.name for path in notebooks if path not in finished | set(failures)]:
+        say(f"not run, because what they wait for failed: {', '.join(waiting)}")
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        raise RuntimeError(
+            f"failed: {', '.join(path.name for path in failures)}; what went wrong is said above"
+        )
+    return list(outputs.values())
+
+
+def opened(notebook, folder):
+    """An executed notebook with what came out of it, by the results in ``folder``, below its first cell."""
+    page = nbformat.read(notebook, 4)
+    if text := verdict.opening(notebook.stem, folder):
+        page.cells.insert(1, nbformat.v4.new_markdown_cell(text, id="answer"))
+    return page
+
+
+def build_book(root, stage):
+    """HTML from the executed notebooks in ``stage`` and the prose of ``root``; warnings are errors.
+
+    Parameters
+    ----------
+    root, stage : path
+        The clone, and the folder that :func:`run` wrote to.
+
+    Returns
+    -------
+    pathlib.Path
+        The first page.
+
+    Raises
+    ------
+    RuntimeError
+        Jupyter Book complained.
+    """
+    from specnb.book import interactive  # needs the extra `book`, as Jupyter Book does
+
+    root, stage = Path(root), Path(stage)
+    site, found = stage / "site", root / "results"
+    shutil.rmtree(site, ignore_errors=True)
+    for name in PROSE:
+        source, target = root / name, site / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy2(source, target)
+    (site / "notebooks").mkdir()
+    for notebook in sorted((stage / "notebooks").glob("*.ipynb")):
+        if not notebook.stem.endswith(".failed"):
+            nbformat.write(opened(notebook, found), site / "notebooks" / notebook.name)
+    verdict.write(found, site / "book" / "verdict.md")
+    answer.write(found, site / "book")
+    interactive.write_script(site / "extra")
+    entry = (
+        "from jupyter_book.cli.main import main; main()"  # this interpreter's, whatever PATH says
+    )
+    command = [sys.executable, "-c", entry, "build", str(site), "--path-output", str(stage)]
+    if subprocess.run([*command, "-n", "-W", "--keep-going", "--quiet"]).returncode:
+        raise RuntimeError("Jupyter Book reported warnings or errors; they are printed above")
+    return stage / "_build" / "html" / "index.html"

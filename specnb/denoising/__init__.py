@@ -1,0 +1,1 @@
+"""Denoisers: from a noisy spectrum and its errors to the clean spectrum."""

@@ -1,0 +1,1 @@
+"""What the notebooks call; nothing else of the package imports it."""

@@ -1,0 +1,143 @@
+r"""Are lines erased or invented? Features that the prior does not hold, put into spectra before the noise.
+
+The same noise is added with and without the feature, so that the difference of the two estimates is what the denoiser
+made of it. Of the feature's equivalent width there survives
+
+.. math:: \frac{\int \big(\hat x(y') - \hat x(y)\big)\,d\lambda}{\int (x' - x)\,d\lambda} ,
+
+1 if it is kept and 0 if it is erased. A line that was invented is a place where the estimate differs from the truth by
+more than 5σ of the observation, seen through a filter as wide as a line (:mod:`specnb.spectral_lines.anomalies`).
+"""
+
+import numpy as np
+from scipy.signal import find_peaks
+
+from specnb.grid import SPEED_OF_LIGHT, WAVE
+from specnb.spectral_lines.anomalies import RADIUS, SIGMA, anomalies, matched_filter
+from specnb.spectral_lines.windows import WINDOWS
+from specnb.world.stars import simulate
+
+HALF_WIDTH = 4
+"""Pixels on either side of an injected line over which its equivalent width is taken."""
+
+_WIDTH = np.gradient(WAVE)
+
+
+def add_lines(flux, depth, rng):
+    """An absorption line of a depth at a random place of each spectrum, as narrow as the line-spread function.
+
+    Parameters
+    ----------
+    flux : numpy.ndarray
+        Clean spectra, (n, 3136).
+    depth : float or numpy.ndarray
+        In units of the local flux; one for all or (n, 1).
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    changed, window : numpy.ndarray
+        Spectra, and where the line is, (n, 3136) each.
+    """
+    centre = rng.integers(5 * HALF_WIDTH, len(WAVE) - 5 * HALF_WIDTH, (len(flux), 1))
+    away = np.arange(len(WAVE)) - centre
+    return flux * (1 - depth * np.exp(-0.5 * (away / SIGMA) ** 2)), np.abs(away) <= HALF_WIDTH
+
+
+def fill_line(flux, rv, name="Hα", share=1.0):
+    """Fill a line of every spectrum up to its local continuum, as emission would; arguments and result as above.
+
+    ``rv`` (n,) in km/s; the continuum is the straight line between the ends of the window of
+    :mod:`specnb.spectral_lines.windows`.
+    """
+    (low, high), _ = WINDOWS[name]
+    velocity = np.asarray(rv)[:, None] / SPEED_OF_LIGHT
+    rest = WAVE / (1 + velocity)
+    middle, half = 0.5 * (low + high), 0.25 * (high - low)
+    window = np.abs(rest - middle) < half
+    out = flux.copy()
+    for row, inside in zip(out, window, strict=True):
+        (k,) = np.nonzero(inside)
+        ends = [k[0], k[-1]]
+        row[k] += share * np.clip(np.interp(k, ends, row[ends]) - row[k], 0, None)
+    return out, window
+
+
+def observe(stars, changed):
+    """The same observations, noise and bad pixels included, of changed clean spectra; flux (n, 3136)."""
+    return (stars.observed + np.where(stars.ivar > 0, changed - stars.flux, 0)).astype("f4")
+
+
+def survival(before, after, flux, changed, window):
+    """Share of the feature's equivalent width that survives, of each spectrum, (n,).
+
+    Parameters
+    ----------
+    before, after : numpy.ndarray
+        Estimates from the observations without and with the feature, (n, 3136).
+    flux, changed, window : numpy.ndarray
+        Clean spectra without and with it, and where it is.
+    """
+    kept, put = (((b - a) * window * _WIDTH).sum(1) for a, b in ((before, after), (flux, changed)))
+    return kept / put
+
+
+def strength(flux, changed, ivar):
+    """S/N of the feature in the observation: of the best weighted sum of its pixels, (n,)."""
+    return np.sqrt(((changed - flux) ** 2 * ivar).sum(1))
+
+
+def invented(estimate, flux, ivar, threshold=5.0):
+    """Number of lines in each estimate that are not in the truth, (n,)."""
+    t, _ = matched_filter((np.asarray(estimate, "f8") - flux), ivar.astype("f8"))
+    return np.array(
+        [
+            len(find_peaks(row, height=threshold, distance=RADIUS)[0])
+            for row in np.nan_to_num(np.abs(t))
+        ]
+    )
+
+
+def measure(estimators, snr, n, seed=1):
+    """What becomes of features that the prior does not hold, on ``n`` test stars of one S/N.
+
+    Parameters
+    ----------
+    estimators : dict
+        Name → function (flux, ivar) → clean flux, (n, 3136) arrays.
+
+    Returns
+    -------
+    dict
+        ``features``: for each of "added line" (of a random depth from 3 to 30 %), "Hα filled" and "Ca II 8544 filled"
+        the ``strength`` of every star's and whether :func:`specnb.anomalies` reports its place (``flagged``);
+        ``survival``: name → feature → of every star; both leave out features of a strength below 1.
+        ``invented``: name → lines in every estimate of a star as it is.
+    """
+    stars, rng = simulate(n, seed, snr=snr), np.random.default_rng([seed, int(snr)])
+    depth = 0.03 * 10 ** rng.random((n, 1))
+    rv = np.asarray(stars.labels["rv"])
+    put = {"added line": add_lines(stars.flux, depth, rng)}
+    put |= {f"{name} filled": fill_line(stars.flux, rv, name) for name in ("Hα", "Ca II 8544")}
+    before = {name: estimate(stars.observed, stars.ivar) for name, estimate in estimators.items()}
+    survived, features = {name: {} for name in estimators}, {}
+    for feature, (changed, window) in put.items():
+        y = observe(stars, changed)
+        found = anomalies(y, stars.ivar)
+        hit = np.zeros(n, dtype=bool)
+        for row in found:
+            at = np.abs(WAVE - row["wave"]).argmin()
+            hit[row["spectrum"]] |= window[
+                row["spectrum"], max(at - RADIUS, 0) : at + RADIUS + 1
+            ].any()
+        strengths = strength(stars.flux, changed, stars.ivar)
+        some = strengths >= 1
+        features[feature] = {"strength": strengths[some].tolist(), "flagged": hit[some].tolist()}
+        for name, estimate in estimators.items():
+            after = estimate(y, stars.ivar)
+            share = survival(
+                before[name][some], after[some], stars.flux[some], changed[some], window[some]
+            )
+            survived[name][feature] = share.tolist()
+    lines = {name: invented(x, stars.flux, stars.ivar).tolist() for name, x in before.items()}
+    return {"features": features, "survival": survived, "invented": lines}

@@ -1,0 +1,1 @@
+"""Labels of stars: the exact posterior, the amortised one, and bounds."""

@@ -1,0 +1,1 @@
+"""LTE synthesis of the spectra behind the emulator (the extra ``grid``)."""

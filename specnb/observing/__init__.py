@@ -1,0 +1,1 @@
+"""Observed spectra: files, the native grid, the continuum, and products with quality flags."""

@@ -1,0 +1,287 @@
+"""Spectra from files, as ``specutils.Spectrum``: LAMOST (both layouts), SDSS, sets of BOSZ, and what specutils reads.
+
+Importing this module registers the LAMOST layouts with specutils, so that ``Spectrum.read(path)`` works on them, too.
+What a file says of its medium, frame and resolution is carried in ``meta``: ``medium`` ("air" or "vacuum"), ``frame``,
+``resolution``, ``survey``, ``object``, ``header``. What it does not say is not guessed.
+
+LAMOST releases up to DR7 keep five rows (flux, inverse variance, wavelength, AND-mask, OR-mask) in the primary HDU;
+later ones one row of vectors in the table ``COADD``. Medium-resolution files have a table ``COADD_B`` and are refused.
+"""
+
+import gzip
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import astropy.units as u
+import h5py
+import numpy as np
+from astropy.io import fits
+from astropy.io.registry import IORegistryError
+from astropy.nddata import InverseVariance
+from specutils import Spectrum
+from specutils.io.registers import data_loader
+
+BAD_BITS = 0b111111
+"""Bits of LAMOST's AND-mask that spoil a pixel in every exposure: bad CCD, profile, sky or fibre, scattered light."""
+
+LAMOST_RESOLUTION, SDSS_RESOLUTION = 1800.0, 2000.0
+"""λ/FWHM that the surveys state for the middle of their range."""
+
+SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
+HDF5 = (".h5", ".hdf5")
+
+
+@contextmanager
+def _open(path):
+    if isinstance(path, str | Path):
+        with (
+            Path(path).open("rb") as file,
+            fits.open(file, memmap=False) as hdus,
+        ):  # astropy leaves a broken file open
+            yield hdus
+    else:  # specutils hands over what it has opened
+        with fits.open(path, memmap=False) as hdus:
+            yield hdus
+
+
+def _five_rows(hdus):
+    shape = hdus[0].header.get("NAXIS2"), hdus[0].header.get("NAXIS")
+    return hdus[0].header.get("TELESCOP") == "LAMOST" and shape == (5, 2)
+
+
+def _one_row(hdus):
+    return (
+        len(hdus) > 1
+        and hdus[0].header.get("TELESCOP") == "LAMOST"
+        and hdus[1].header.get("EXTNAME") == "COADD"
+    )
+
+
+def _identify(layout):
+    def identifier(origin, path, fileobj, *args, **kwargs):
+        try:
+            with _open(path) as hdus:
+                return bool(layout(hdus))
+        except (OSError, TypeError, ValueError, IndexError):
+            return False
+
+    return identifier
+
+
+def _lamost(columns, header):
+    flux, ivar, wave, mask = (np.asarray(c, "f8").ravel() for c in columns)
+    bad = (
+        (ivar <= 0)
+        | ~np.isfinite(flux)
+        | ~np.isfinite(ivar)
+        | ((np.nan_to_num(mask).astype(int) & BAD_BITS) != 0)
+    )
+    meta = {
+        "header": dict(header),
+        "survey": "LAMOST",
+        "medium": "vacuum",
+        "resolution": LAMOST_RESOLUTION,
+    }
+    meta |= {
+        "frame": "heliocentric" if header.get("HELIO") else None,
+        "object": header.get("DESIG", ""),
+    }
+    uncertainty = InverseVariance(np.where(bad, 0, ivar))
+    return Spectrum(
+        flux=flux * u.one, spectral_axis=wave * u.AA, uncertainty=uncertainty, mask=bad, meta=meta
+    )
+
+
+@data_loader(
+    "LAMOST LRS five rows",
+    identifier=_identify(_five_rows),
+    dtype=Spectrum,
+    extensions=["fits"],
+    priority=20,
+)
+def lamost_five_rows(file_obj, **kwargs):
+    """A LAMOST low-resolution spectrum of DR7 and before."""
+    with _open(file_obj) as hdus:
+        return _lamost(hdus[0].data[:4], hdus[0].header)
+
+
+@data_loader(
+    "LAMOST LRS", identifier=_identify(_one_row), dtype=Spectrum, extensions=["fits"], priority=20
+)
+def lamost(file_obj, **kwargs):
+    """A LAMOST low-resolution spectrum since DR8."""
+    with _open(file_obj) as hdus:
+        names = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK")
+        if missing := [name for name in names if name not in hdus[1].columns.names]:
+            raise ValueError(
+                f"{str(file_obj)!r}: table COADD lacks {missing}; download the file again"
+            )
+        if len(hdus[1].data) != 1:
+            raise ValueError(
+                f"{str(file_obj)!r}: table COADD has {len(hdus[1].data)} rows, not one; give one spectrum"
+            )
+        return _lamost([hdus[1].data[0][name] for name in names], hdus[0].header)
+
+
+def read(path):
+    """Read one spectrum.
+
+    Parameters
+    ----------
+    path : path
+        ``.fits`` or ``.fits.gz``.
+
+    Returns
+    -------
+    specutils.Spectrum
+        Flux as in the file, wavelengths, inverse variance, mask, and ``meta`` as said above.
+
+    Raises
+    ------
+    ValueError
+        The file, what is wrong with it, and what to do.
+    """
+    path = Path(path)
+    name = repr(str(path))
+    if path.is_dir():
+        raise ValueError(f"{name} is a directory; give the files in it")
+    if not path.exists():
+        raise ValueError(f"{name} does not exist")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{name} is empty; download it again")
+    if path.name.endswith(HDF5):
+        raise ValueError(
+            f"{name} is a set of spectra; open it with specnb.observing.readers.BoszSet"
+        )
+    if not path.name.endswith(SUFFIXES):
+        raise ValueError(f"{name} is no FITS file by its name; give one of {', '.join(SUFFIXES)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", fits.verify.VerifyWarning
+            )  # units and cards that are not to the standard
+            warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
+            if path.suffix == ".gz":
+                with gzip.open(path) as file:
+                    while file.read(
+                        2**20
+                    ):  # to its end: astropy takes a broken one for a short one
+                        pass
+            return _read(path)
+    except ValueError as error:
+        raise (
+            error if name in str(error) else ValueError(f"{name} cannot be read: {error}")
+        ) from error
+    except IORegistryError as error:
+        raise ValueError(
+            f"{name} has no layout that specnb or specutils knows; build a specutils Spectrum"
+        ) from error
+    except Exception as error:
+        kind, text = type(error).__name__, (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"{name} is no readable FITS spectrum ({kind}: {text}); download it again"
+        ) from error
+
+
+def _read(path):
+    with _open(path) as hdus:
+        names = [hdu.name for hdu in hdus]
+        if _five_rows(hdus):
+            return lamost_five_rows(path)
+        if _one_row(hdus):
+            return lamost(path)
+        if "COADD_B" in names:
+            raise ValueError(
+                f"{str(path)!r} is a LAMOST medium-resolution file; only low resolution (R = 1800) is read"
+            )
+        if "B_WAVELENGTH" in names:
+            raise ValueError(
+                f"{str(path)!r} is a DESI coadd of arms; join them and pass a specutils Spectrum"
+            )
+        columns = (
+            hdus[1].columns.names if len(hdus) > 1 and isinstance(hdus[1], fits.BinTableHDU) else []
+        )
+    sdss = {"flux", "loglam", "ivar"} <= set(columns)
+    spectrum = Spectrum.read(path, format="SDSS-III/IV spec") if sdss else Spectrum.read(path)
+    if sdss:
+        spectrum.meta |= {
+            "survey": "SDSS",
+            "medium": "vacuum",
+            "frame": "heliocentric",
+            "resolution": SDSS_RESOLUTION,
+        }
+        spectrum.meta["object"] = path.name
+    return spectrum
+
+
+class BoszSet:
+    """A set of BOSZ spectra in HDF5, read one at a time.
+
+    Parameters
+    ----------
+    path : path
+        With ``spectrumdataset/wave``, ``dataset/arrays/flux/value`` and ``dataset/arrays/error/value``.
+    medium : str
+        ``"air"`` or ``"vacuum"``: the file does not say.
+    resolution : float
+        λ/FWHM of the spectra: nor that.
+
+    Raises
+    ------
+    ValueError
+        A file that is not of this layout.
+    """
+
+    WAVE, FLUX, ERROR = (
+        "spectrumdataset/wave",
+        "dataset/arrays/flux/value",
+        "dataset/arrays/error/value",
+    )
+
+    def __init__(self, path, medium, resolution):
+        self.path, self.medium, self.resolution = Path(path), medium, float(resolution)
+        try:
+            with h5py.File(path) as file:
+                if missing := [
+                    key for key in (self.WAVE, self.FLUX, self.ERROR) if key not in file
+                ]:
+                    raise ValueError(
+                        f"{str(path)!r} lacks {missing}; is it a set in the layout of BOSZ?"
+                    )
+                self.wave, shapes = (
+                    file[self.WAVE][:],
+                    (file[self.FLUX].shape, file[self.ERROR].shape),
+                )
+        except OSError as error:
+            raise ValueError(f"{str(path)!r} is no readable HDF5 file: {error}") from error
+        if len(set(shapes)) > 1 or len(shapes[0]) != 2 or shapes[0][1:] != self.wave.shape:
+            raise ValueError(
+                f"{str(path)!r}: flux, error and wave have shapes {shapes[0]}, {shapes[1]}, {self.wave.shape}"
+            )
+        self.n = shapes[0][0]
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        """Spectrum ``i``."""
+        if not -self.n <= i < self.n:
+            raise IndexError(f"spectrum {i} of {self.n}")
+        with h5py.File(self.path) as file:
+            flux, error = (file[key][i % self.n].astype("f8") for key in (self.FLUX, self.ERROR))
+        bad = ~(error > 0) | ~np.isfinite(flux)
+        ivar = np.where(bad, 0, 1 / np.where(bad, 1, error) ** 2)
+        meta = {
+            "survey": "BOSZ",
+            "medium": self.medium,
+            "resolution": self.resolution,
+            "object": str(i),
+        }
+        return Spectrum(
+            flux=flux * u.one,
+            spectral_axis=self.wave * u.AA,
+            uncertainty=InverseVariance(ivar),
+            mask=bad,
+            meta=meta,
+        )

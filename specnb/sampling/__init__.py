@@ -1,0 +1,1 @@
+"""Samplers: draws of clean spectra, of the prior and of posteriors."""

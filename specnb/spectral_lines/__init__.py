@@ -1,0 +1,1 @@
+"""What is measured of lines: equivalent widths, indices, velocities, anomalies."""

@@ -1,0 +1,116 @@
+r"""What a spectroscopist measures of a line: equivalent width, depth, velocity and local continuum, in its rest frame.
+
+Windows and side bands are those of the literature, given in air: Hβ, Mg b and Na D of the Lick system (Worthey et al.
+1994, ApJS 94, 687; Trager et al. 1998, ApJS 116, 1), Hα of Nelan et al. 2005 (ApJ 632, 137; their :math:`H\alpha_A`),
+and the calcium triplet of Cenarro et al. 2001 (MNRAS 326, 959) with the side bands of La Barbera et al. 2013 (MNRAS
+433, 3017). The red side band of Mg b begins where its window ends.
+"""
+
+import astropy.units as u
+import numpy as np
+from astropy.table import Table
+from specutils.utils.wcs_utils import air_to_vac
+
+from specnb import validate
+from specnb.grid import SPEED_OF_LIGHT, WAVE
+from specnb.metrics import equivalent_width
+
+AIR = {
+    "Hβ": (4861.33, (4847.875, 4876.625), (4827.875, 4847.875), (4876.625, 4891.625)),
+    "Mg b": (5176.4, (5160.125, 5192.625), (5142.625, 5160.125), (5192.625, 5206.375)),
+    "Na D": (5892.94, (5876.875, 5909.375), (5860.625, 5875.625), (5922.125, 5948.125)),
+    "Hα": (6562.80, (6554.0, 6575.0), (6515.0, 6540.0), (6575.0, 6585.0)),
+    "Ca II 8498": (8498.02, (8484.0, 8513.0), (8474.0, 8484.0), (8563.0, 8577.0)),
+    "Ca II 8542": (8542.09, (8522.0, 8562.0), (8474.0, 8484.0), (8563.0, 8577.0)),
+    "Ca II 8662": (8662.14, (8642.0, 8682.0), (8619.0, 8642.0), (8700.0, 8725.0)),
+}
+"""Rest wavelength (of Mg b and Na D that of the blend), window, blue and red side band; air, Å."""
+
+
+def _vacuum(values):
+    return air_to_vac(np.asarray(values) * u.AA, scheme="iteration").to_value(u.AA)
+
+
+INDICES = {
+    name: (
+        float(_vacuum(rest)),
+        tuple(_vacuum(window)),
+        (tuple(_vacuum(blue)), tuple(_vacuum(red))),
+    )
+    for name, (rest, window, blue, red) in AIR.items()
+}
+"""The same in vacuum: rest wavelength, window, side bands."""
+
+
+def _local(flux, good, wave, window, bands):
+    """Depth below the local continuum and that continuum in the pixels of the window, and their wavelengths."""
+    knots = []
+    for low, high in bands:
+        inside = (wave >= low) & (wave <= high) & good
+        knots.append((np.median(wave[inside]), np.median(flux[inside])))
+    (x0, y0), (x1, y1) = knots
+    inside = (wave >= window[0]) & (wave <= window[1]) & good
+    continuum = y0 + (y1 - y0) / (x1 - x0) * (wave[inside] - x0)
+    return 1 - flux[inside] / continuum, continuum, wave[inside]
+
+
+def _summit(values):
+    """Maximum of the Gaussian through the largest value and its neighbours; the largest where there is none."""
+    k = int(np.clip(values.argmax(), 1, len(values) - 2))
+    near = values[k - 1 : k + 2]
+    if near.min() <= 0:
+        return values.max()
+    before, at, after = np.log(near)
+    bend = before - 2 * at + after
+    return np.exp(at - (before - after) ** 2 / (8 * bend)) if bend < 0 else values.max()
+
+
+def lines(flux, rv, ivar=None):
+    """Measure the lines of spectra whose velocity is known.
+
+    Parameters
+    ----------
+    flux : array
+        Normalised flux on the native grid, shape (n, 3136) or (3136,).
+    rv : array or float
+        Radial velocity in km/s of every star.
+    ivar : array, optional
+        0 marks pixels to leave out.
+
+    Returns
+    -------
+    astropy.table.Table
+        A row a star and line: ``spectrum``, ``line``; ``ew`` (Å, positive in absorption); ``depth`` at the deepest
+        point, in units of the local continuum; ``velocity`` of the centroid of the depth beside the rest wavelength,
+        in the star's frame (km/s); ``continuum``, the mean over the window. NaN where less than half of a window or of
+        a side band is good.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit or a velocity is not finite.
+    """
+    flux = np.atleast_2d(validate.numbers("flux", flux).double().cpu().numpy())
+    good = np.ones(flux.shape, dtype=bool)
+    if ivar is not None:
+        good = np.atleast_2d(validate.numbers("ivar", ivar).cpu().numpy()) > 0
+    if flux.shape[1] != len(WAVE) or good.shape != flux.shape:
+        raise ValueError(
+            f"flux has shape {flux.shape} and ivar {good.shape}; give (n, {len(WAVE)}) for both"
+        )
+    rv = np.broadcast_to(np.asarray(rv, "f8"), len(flux))
+    if not np.isfinite(rv).all():
+        raise ValueError(f"rv is {rv[~np.isfinite(rv)][0]}; give km/s for every star")
+    rows = []
+    for i, (f, g, v) in enumerate(zip(flux, good, rv, strict=True)):
+        rest_wave = WAVE / (1 + v / SPEED_OF_LIGHT)
+        for name, (rest, window, bands) in INDICES.items():
+            (ew,) = equivalent_width(f[None], g[None], window, bands, rest_wave)
+            if np.isnan(ew):
+                rows.append((i, name, *[np.nan] * 4))
+                continue
+            depth, continuum, wave = _local(f, g, rest_wave, window, bands)
+            velocity = SPEED_OF_LIGHT * ((depth @ wave) / depth.sum() / rest - 1)
+            rows.append((i, name, ew, _summit(depth), velocity, continuum.mean()))
+    names = ("spectrum", "line", "ew", "depth", "velocity", "continuum")
+    return Table(rows=rows, names=names, units=(None, None, "AA", None, "km/s", None))

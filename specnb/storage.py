@@ -1,0 +1,147 @@
+"""Results of runs, JSON with where it comes from, and tensors, safetensors with notes; written atomically."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import safe_open
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def commit():
+    """Commit of the checkout the package lies in, with ``-dirty`` if more than results changed; None outside of one."""
+
+    def git(*words):
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
+        ).stdout
+
+    try:
+        name = git("rev-parse", "--short=12", "HEAD").strip()
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return name + ("-dirty" if changed.strip() else "")
+
+
+def device_name(device):
+    """What a person calls the device: the GPU's name, or the processor with its number of threads."""
+    if str(device).startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+        name = next(
+            line.split(":")[1].strip()
+            for line in info.splitlines()
+            if line.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        pass
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def provenance(device, seed):
+    """Package and torch version, commit, date, device, seed; take it when a run starts, before it writes anything."""
+    return {
+        "specnb": version("specnb"),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device_name(device),
+        "seed": seed,
+    }
+
+
+def write_bytes(path, data):
+    """Write a file as a whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+
+
+def write_tensors(path, tensors, **notes):
+    """Write named tensors, and ``notes`` that JSON can hold into the header."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    header = {k: json.dumps(v) for k, v in notes.items()}
+    write_bytes(path, safetensors.torch.save(tensors, metadata=header or None))
+
+
+def read_tensors(path):
+    """The dicts of tensors and of notes that :func:`write_tensors` wrote; ``SafetensorError`` if it is broken."""
+    with safe_open(str(path), "pt") as file:
+        notes = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
+        return {k: file.get_tensor(k) for k in file.keys()}, notes  # noqa: SIM118 (no dict)
+
+
+def write(path, numbers, made, seconds):
+    """Write ``numbers`` (a dict that JSON can hold) with their provenance ``made`` and wall time; returns the path."""
+    content = {"provenance": {**made, "wall_s": round(seconds, 1)}, **numbers}
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    return Path(path)
+
+
+def read(path):
+    """The dict that :func:`write` wrote."""
+    return json.loads(Path(path).read_text())
+
+
+def interval(value, low, high, scale=1.0, digits=2):
+    """How tables show a number with its interval."""
+    return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+
+def digest(numbers, *keys):
+    """Some numbers of a result, a line each, as notebooks print them for nbval to compare.
+
+    Parameters
+    ----------
+    numbers : dict
+        What :func:`write` is going to write.
+    keys : str
+        Where a number or a list of them lies: ``"levels/0/rho"``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    KeyError, IndexError
+        There is no such number.
+    """
+    lines = []
+    for key in keys:
+        value = numbers
+        for step in key.split("/"):
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        values = value if isinstance(value, list | tuple) else [value]
+        lines.append(f"{key}: {' '.join(map(_short, values))}")
+    return "\n".join(lines)
+
+
+def _short(value):
+    return (
+        np.format_float_positional(value, 5, fractional=False, trim="0")
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def cost(path):
+    """What a run cost and where it ran, a sentence."""
+    made = read(path)["provenance"]
+    return (
+        f"{made['wall_s']:.0f} s on {made['device']}, profile {Path(path).parent.name}, {made['date'][:10]}, "
+        f"commit {made['commit'] or 'unknown'}, specnb {made['specnb']}, torch {made['torch']}"
+    )

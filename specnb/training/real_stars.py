@@ -1,0 +1,240 @@
+r"""How real the emulator is: against stars of a survey, and a model error that real spectra need.
+
+Each star's spectrum is fitted with free labels and a smooth continuum (cubic B-splines, a knot every 150 pixels). What
+is left, :math:`r = y/C - F`, shifted to rest, is noise and the model's own error. On one half of the stars, pixel by
+pixel,
+
+.. math:: \text{share of stars with } |r| < \sqrt{\sigma_{noise}^2 + \sigma_{model}^2} \text{ is } 0.683,
+
+so that :math:`\sigma_{model}` is one σ of a normal error or the size of an offset that all stars share. The other half
+shows whether :math:`r/\sqrt{\sigma_{noise}^2 + \sigma_{model}^2}` is a unit normal there too. Halves are drawn by name,
+so that two visits of a star are never on both sides. Residuals are shifted by whole pixels: interpolation would average
+the noise away that :math:`\sigma_{noise}` still counts.
+
+What it is not: labels are free in the fits, so an error that wrong labels absorb is not in it; it is correlated between
+pixels, which a diagonal covariance does not say; and errors of the files' ivar go into it.
+"""
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import torch
+from astropy.table import Table
+from numpy.lib.stride_tricks import sliding_window_view
+
+from specnb import metrics, storage
+from specnb.grid import N_PIXELS, SPEED_OF_LIGHT, WAVE
+from specnb.observing import native, readers
+from specnb.observing.model_error import observed_frame
+from specnb.observing.normalise import level, splines
+from specnb.training import grid_files
+from specnb.training.emulator_card import by_region, rms
+from specnb.world import fit, prior
+from specnb.world.emulator import load_emulator, residuals
+from specnb.world.operators import velocity_shift
+
+KNOT_EVERY = 150
+SNR_MIN = 50.0
+RESOLUTIONS = (1600.0, 1700.0, 1800.0, 1900.0, 2000.0, 2200.0)
+POOL = 5
+"""Neighbouring pixels that share one σ_model: about a resolution element."""
+
+TYPES = {
+    "F dwarfs": lambda t: (t["teff"] >= 6000) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "G dwarfs": lambda t: (
+        (t["teff"] < 6000) & (t["teff"] >= 5300) & (t["logg"] > 3.5) & (t["feh"] > -1)
+    ),
+    "K dwarfs": lambda t: (t["teff"] < 5300) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "giants": lambda t: (t["logg"] <= 3.5) & (t["feh"] > -1),
+    "metal-poor": lambda t: t["feh"] <= -1,
+}
+
+
+def load(folder):
+    """Stars inside the emulator's domain with a median S/N of ``SNR_MIN``: table with flux (about 1) and ivar."""
+    table = Table.read(Path(folder) / "labels.csv", format="csv")
+    if missing := {"file", "desig", "z", "teff", "logg", "feh"} - set(table.colnames):
+        raise ValueError(f"labels.csv in {str(folder)!r} lacks {sorted(missing)}")
+    table = table[prior.inside(table["teff"], table["logg"], table["feh"])]
+    if not len(table):
+        raise ValueError(f"folder {str(folder)!r} has no star inside the emulator's domain")
+    rows = []
+    for name in table["file"]:
+        flux, ivar, _ = native.onto_grid(readers.read(Path(folder) / name))
+        first = level(flux, ivar)
+        rows.append((flux / first, ivar * first**2))
+    table["flux"], table["ivar"] = (np.array(c, "f4") for c in zip(*rows, strict=True))
+    snr = [np.median(np.sqrt(w[w > 0])) if (w > 0).mean() > 0.5 else 0.0 for w in table["ivar"]]
+    table["snr"] = snr  # after the telluric bands are masked
+    table["judge"] = [hashlib.sha256(str(d).encode()).digest()[0] % 2 == 1 for d in table["desig"]]
+    table = table[table["snr"] > SNR_MIN]
+    if not 5 <= table["judge"].sum() <= len(table) - 5:
+        raise ValueError(
+            f"folder {str(folder)!r} has {len(table)} stars of S/N above {SNR_MIN:.0f} inside the emulator's domain; "
+            "two halves of five are the least"
+        )
+    return table
+
+
+def fitted(world, stars, model_error=None):
+    """Fit every star from its survey labels; labels (n, 6), residuals and noise (n, 3136) in normalised flux."""
+    flux, ivar = (torch.tensor(np.asarray(stars[k])) for k in ("flux", "ivar"))
+    start = np.stack([stars["teff"], stars["logg"], stars["feh"], 0 * stars["feh"] + 0.1], 1)
+    rv = np.clip(stars["z"] * SPEED_OF_LIGHT, -290, 290)
+    z = prior.to_normal(torch.tensor(np.c_[start, rv, 10 + 0 * rv], dtype=torch.float64))
+    if model_error is not None:
+        ivar = ivar / (
+            1
+            + ivar
+            * torch.tensor(observed_frame(model_error, np.asarray(rv)) ** 2, dtype=torch.float32)
+        )
+    optimum = fit.solve(world, flux, ivar, z, fit.LIKELIEST)
+    spectrum = world.spectrum(optimum.z)
+    shape = world.continuum(world.continuum.best(spectrum, flux, ivar)[0])
+    residual = torch.where(ivar > 0, flux / shape - spectrum, torch.nan)
+    noise = torch.where(
+        ivar > 0, torch.tensor(np.asarray(stars["ivar"])).rsqrt() / shape, torch.nan
+    )
+    return prior.from_normal(optimum.z).numpy(), residual.numpy(), noise.numpy()
+
+
+def at_rest(rows, rv):
+    """Rows (n, 3136) shifted to rest from radial velocities (n,) km/s by whole pixels; NaN where nothing is left."""
+    out = np.full_like(rows, np.nan)
+    shift = velocity_shift(torch.tensor(np.asarray(rv, "f8"))).round().int().tolist()
+    for row, new, k in zip(rows, out, shift, strict=True):
+        new[max(0, -k) : N_PIXELS - max(0, k)] = row[max(0, k) : N_PIXELS - max(0, -k)]
+    return out
+
+
+def model_error_of(residual, noise):
+    """σ_model of every pixel, (3136,), from rest-frame residuals and noise (n, 3136); NaN = no data.
+
+    By bisection, each pixel with its ``POOL`` neighbours. Where there are fewer than 25 values the median of the other
+    pixels stands in.
+    """
+    r, n = (sliding_window_view(np.pad(x, ((0, 0), (POOL // 2, POOL // 2)), constant_values=np.nan), POOL, 1)
+            for x in (np.abs(residual), noise**2))  # fmt: skip
+    count = np.isfinite(r).sum((0, 2))
+    low, high = np.zeros(N_PIXELS), np.ones(N_PIXELS)
+    for _ in range(14):
+        middle = 0.5 * (low + high)
+        inside = (r < np.sqrt(n + middle[:, None] ** 2)).sum(
+            (0, 2)
+        )  # comparisons with NaN are False
+        enough = inside >= 0.683 * count
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    found = np.where(count >= 25, low, np.nan)
+    return np.where(np.isfinite(found), found, np.nanmedian(found))
+
+
+def _summary(residual, noise, model_error):
+    """Per wavelength region: robust scatter, noise, bias; shares of |r|/σ below 1 and 2 with bootstrap intervals."""
+    out = {}
+    for name, inside in by_region().items():
+        r, n = residual[:, inside], noise[:, inside]
+        seen = np.isfinite(r).any(1)
+        r, n = r[seen], n[seen]
+        good = np.isfinite(r)
+        score = {
+            "scatter": float(1.4826 * np.median(np.abs(r[good]))),
+            "noise": float(np.median(n[good])),
+            "bias": float(np.median(r[good])),
+        }
+        for which, extra in (("without", 0.0), ("with", model_error[inside])):
+            t = np.abs(r) / np.sqrt(n**2 + extra**2)
+            shares = [(t < k).sum(1) / good.sum(1) for k in (1, 2)]  # of each star's pixels
+            score[f"{which}_model_error"] = {
+                f"within_{k}": list(metrics.bootstrap(np.mean, v))
+                for k, v in zip((1, 2), shares, strict=True)
+            }
+        out[name] = score
+    return out
+
+
+def worst_lines(stack, n=12, apart=8):
+    """Wavelengths (Å) and values where a stacked residual is furthest from 0, ``apart`` pixels from each other."""
+    left, found = np.abs(np.nan_to_num(stack)), []
+    for _ in range(n):
+        i = int(left.argmax())
+        found.append([round(float(WAVE[i]), 1), round(float(stack[i]), 4)])
+        left[max(0, i - apart) : i + apart + 1] = 0
+    return found
+
+
+def bosz(folder):
+    """Emulator minus BOSZ models at R = 1800: bias and RMS by wavelength region, and the mean curve (3136,)."""
+    grid = grid_files.read(folder)
+    delta = residuals(load_emulator("cpu"), grid.labels, grid.flux, base=grid.resolution)
+    return {
+        k: {"bias": float(delta[:, i].mean()), "rms": float(rms(delta[:, i]))}
+        for k, i in by_region().items()
+    }, delta.mean(0)
+
+
+def compare(folder, output, bosz_folder=None):
+    """Everything above, into ``output``: realstars.npz (curves) and realstars.json (numbers); returns the numbers.
+
+    Parameters
+    ----------
+    folder : path
+        LAMOST spectra and ``labels.csv`` with file, desig, z, teff, logg, feh.
+    output : path
+    bosz_folder : path, optional
+        BOSZ models in the layout of :func:`specnb.training.grid_files.read`.
+    """
+    start, made = monotonic(), storage.provenance("cpu", 0)
+    stars, emulator, continuum = load(folder), load_emulator("cpu"), splines(KNOT_EVERY)
+    by_resolution, judge = {}, np.asarray(stars["judge"])
+    for resolution in RESOLUTIONS:
+        _, residual, _ = fitted(fit.World(emulator, continuum, resolution), stars[~judge])
+        by_resolution[resolution] = float(np.nanmedian(np.abs(residual)))
+    resolution = min(by_resolution, key=by_resolution.get)
+    world = fit.World(emulator, continuum, resolution)
+    model_error = None
+    for _ in range(3):  # labels fitted with the error that they help to find
+        labels, residual, noise = fitted(world, stars, model_error)
+        residual, noise = (at_rest(x, labels[:, 4]) for x in (residual, noise))
+        model_error = model_error_of(residual[~judge], noise[~judge])
+    stacks = {name: np.asarray(choose(stars)) for name, choose in TYPES.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        curves = {name: np.nanmedian(residual[which], 0) for name, which in stacks.items()}
+    survey = np.stack([stars["teff"], stars["logg"], stars["feh"]], 1)
+    numbers = {
+        "stars": {
+            "calibrating": int((~judge).sum()),
+            "judging": int(judge.sum()),
+            "snr_min": SNR_MIN,
+        },
+        "by_type": {name: int(which.sum()) for name, which in stacks.items()},
+        "resolution": {"best": resolution, "median_abs_residual": by_resolution},
+        "judging_half": _summary(residual[judge], noise[judge], model_error),
+        "model_error_median": float(np.median(model_error)),
+        "labels_minus_survey": {
+            name: {
+                "bias": list(metrics.bias(ours, theirs)),
+                "scatter": list(metrics.scatter(ours, theirs)),
+            }
+            for name, ours, theirs in zip(
+                ("teff", "logg", "m_h"), labels[judge].T, survey[judge].T, strict=False
+            )
+        },
+        "worst_lines": {
+            name: worst_lines(curve) for name, curve in curves.items() if stacks[name].any()
+        },
+    }
+    arrays = {"model_error": model_error, **{f"stack {k}": v for k, v in curves.items()}}
+    if bosz_folder is not None:
+        numbers["bosz"], arrays["bosz"] = bosz(bosz_folder)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{k: np.asarray(v, "f4") for k, v in arrays.items()})
+    output = Path(output)
+    storage.write_bytes(output / "realstars.npz", buffer.getvalue())
+    return storage.read(
+        storage.write(output / "realstars.json", numbers, made, monotonic() - start)
+    )

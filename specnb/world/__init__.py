@@ -1,0 +1,1 @@
+"""The simulated world: stars of the prior, their spectra, the noise, and fits in that world."""

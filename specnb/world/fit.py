@@ -1,0 +1,231 @@
+r"""Labels by least squares through the emulator, as users of The Payne fit them (Ting et al. 2019, ApJ 879, 69).
+
+In the normal coordinates z of :mod:`specnb.world.prior`, with the continuum solved for at every step (variable
+projection, Golub & Pereyra 1973), Levenberg-Marquardt steps on
+
+.. math:: \sum w\,\big(y - (1 + \hat c(z) B)\, F(z)\big)^2 + \hat c^T P \hat c + p\, z^T z ,
+
+with p = 1 for the most probable labels, where an exact posterior starts, and p = 0 for the most likely ones. A search
+over template spectra finds the start: radial velocities far apart can be modes of their own.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from specnb.world import prior
+from specnb.world.continuum import Continuum
+from specnb.world.emulator import load_emulator
+from specnb.world.prior import CONTINUUM_SIGMA
+from specnb.world.stars import RESOLUTION, legendre, normalised
+
+TEMPLATES = 512
+RV_STEP = 60.0
+DISTINCT = (700.0, 1.0, 1.0)
+"""K, dex, dex: labels that differ by more are another start."""
+
+ROWS = 64
+"""Spectra that are computed together."""
+
+Z_MAX = 6.0
+"""Beyond, probabilities are those of the edge."""
+
+LIKELIEST = 1e-4
+"""What stands for p = 0: keeps labels that the spectrum says nothing about from running away."""
+
+
+@lru_cache(maxsize=2)
+def prior_continuum(device="cpu"):
+    """The continuum of the prior: five Legendre polynomials, coefficients N(0, 0.02)."""
+    return Continuum(legendre(device), torch.full((5,), CONTINUUM_SIGMA**-2, device=device))
+
+
+@dataclass(eq=False)
+class World:
+    """What turns labels into a spectrum: emulator, resolving power, continuum."""
+
+    emulator: torch.nn.Module
+    continuum: Continuum
+    resolution: float = RESOLUTION
+
+    def emulated(self, labels):
+        """F of labels (n, 6) float32 → (n, 3136); in small parts, which stay in a processor's cache."""
+        with torch.no_grad():
+            return torch.cat(
+                [normalised(rows, self.emulator, self.resolution) for rows in labels.split(ROWS)]
+            )
+
+    def spectrum(self, z):
+        """F(z), (n, 6) float64 → (n, 3136) float32."""
+        return self.emulated(prior.from_normal(z).float())
+
+    def derivative(self, z, step=0.005):
+        """F and ∂F/∂z by differences, shapes (n, 3136) and (n, 6, 3136)."""
+        offsets = step * torch.eye(6, dtype=z.dtype, device=z.device)
+        around = torch.cat([z[:, None], z[:, None] + offsets], 1)
+        flux = self.spectrum(around.flatten(0, 1)).unflatten(0, (-1, 7))
+        return flux[:, 0], (flux[:, 1:] - flux[:, :1]) / step
+
+
+@lru_cache(maxsize=2)
+def default_world(device="cpu"):
+    """The emulator that ships, R = 1800, the prior's continuum."""
+    return World(load_emulator(device), prior_continuum(device))
+
+
+@lru_cache(maxsize=2)
+def _templates(world, device):
+    """Labels (m, 6) and spectra (m, 3136) of ``TEMPLATES`` stars at every radial velocity."""
+    unit = (
+        torch.quasirandom.SobolEngine(4, scramble=True, seed=5)
+        .draw(TEMPLATES)
+        .to(device, torch.float64)
+    )
+    middle = torch.full_like(unit[:, :2], 0.5)
+    labels = prior.quantiles(torch.cat([unit, middle], 1))
+    rv = torch.arange(-prior.RV_MAX, prior.RV_MAX + 1, RV_STEP, dtype=torch.float64, device=device)
+    labels = labels.repeat(len(rv), 1)
+    labels[:, 4] = rv.repeat_interleave(TEMPLATES)
+    return labels, world.emulated(labels.float())
+
+
+def _near_in_velocity(a, b):
+    return (a[..., 4] - b[..., 4]).abs() <= 120.0
+
+
+def _near_in_labels(a, b):
+    return ((a - b).abs()[..., :3] < torch.tensor(DISTINCT, device=a.device)).all(-1)
+
+
+def search(world, flux, ivar):
+    """Starting points from templates: the best, the best two at other velocities, the best two of other labels.
+
+    Parameters
+    ----------
+    world : World
+    flux, ivar : torch.Tensor
+        Shape (n, 3136).
+
+    Returns
+    -------
+    torch.Tensor
+        z, shape (n, 5, 6), float64.
+    """
+    labels, spectra = _templates(world, str(flux.device))
+    chi2 = ivar @ spectra.square().T - 2 * (ivar * flux) @ spectra.T
+    starts = [labels[chi2.argmin(1)]]
+    for near in (_near_in_velocity, _near_in_velocity, _near_in_labels, _near_in_labels):
+        taken = torch.stack([near(labels, one[:, None]) for one in starts]).any(0)
+        starts.append(labels[chi2.masked_fill(taken, torch.inf).argmin(1)])
+    return prior.to_normal(torch.stack(starts, 1))
+
+
+@dataclass
+class Optimum:
+    """Where :func:`solve` ended: z (n, 6), objective (n,), curvature (n, 6, 6) of half the objective; float64."""
+
+    z: torch.Tensor
+    objective: torch.Tensor
+    curvature: torch.Tensor
+
+
+def _objective(world, z, flux, ivar, weight):
+    spectrum = world.spectrum(z)
+    c, root, chi2 = world.continuum.best(spectrum, flux, ivar)
+    return c, root, chi2 + weight * z.square().sum(1)
+
+
+def normal_equations(world, z, flux, ivar, weight):
+    """Curvature and descent of half the objective in z, the continuum projected out (Gauss-Newton), and χ²."""
+    spectrum, slope = world.derivative(z)
+    c, root, chi2 = world.continuum.best(spectrum, flux, ivar)
+    shape = world.continuum(c)
+    rows = slope * (shape * ivar.sqrt())[:, None]
+    columns = (spectrum * ivar.sqrt())[:, None] * world.continuum.basis
+    residual = (flux - shape * spectrum) * ivar.sqrt()
+    cross = (rows @ columns.mT).double()
+    curvature = (rows @ rows.mT).double() - cross @ torch.cholesky_solve(cross.mT, root)
+    gradient = (rows @ residual[..., None])[..., 0].double() - weight * z
+    return curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device), gradient, chi2
+
+
+@torch.no_grad()
+def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
+    """Minimise from a start by Levenberg-Marquardt.
+
+    Parameters
+    ----------
+    world : World
+    flux, ivar : torch.Tensor
+        Shape (n, 3136).
+    z : torch.Tensor
+        Start, shape (n, 6), float64.
+    weight : float
+        p, the weight of the prior.
+    iterations : int
+    tolerance : float
+        Stop when no star's objective falls by more.
+
+    Returns
+    -------
+    Optimum
+    """
+    z = z.clamp(-3, 3).clone()
+    damping = torch.full_like(z[:, 0], 1e-2)
+    value = _objective(world, z, flux, ivar, weight)[2]
+    active = torch.arange(len(z), device=z.device)
+    for _ in range(iterations):
+        f, w = flux[active], ivar[active]
+        curvature, gradient, _ = normal_equations(world, z[active], f, w, weight)
+        scale = curvature.diagonal(dim1=1, dim2=2) + 1
+        damped = curvature + torch.diag_embed(damping[active, None] * scale)
+        step = torch.linalg.solve(damped, gradient[..., None])[..., 0].clamp(-1, 1)
+        trial = (z[active] + step).clamp(-Z_MAX, Z_MAX)
+        new = _objective(world, trial, f, w, weight)[2]
+        better = new < value[active]
+        gain = torch.where(better, value[active] - new, 0.0)
+        z[active] = torch.where(better[:, None], trial, z[active])
+        value[active] = torch.where(better, new, value[active])
+        damping[active] *= torch.where(better, 0.2, 8.0)
+        moving = (gain > tolerance) | torch.where(
+            better, damping[active] > 1e-2, damping[active] < 1e4
+        )
+        active = active[moving]
+        if not len(active):
+            break
+    curvature, _, _ = normal_equations(world, z, flux, ivar, weight)
+    return Optimum(z, value, curvature)
+
+
+@torch.no_grad()
+def best(world, flux, ivar, weight=1.0):
+    """The best of several starts, an :class:`Optimum`, and a list of all of them."""
+    starts = search(world, flux, ivar)
+    every = [solve(world, flux, ivar, start, weight) for start in starts.unbind(1)]
+    choice = torch.stack([o.objective for o in every]).argmin(0)
+    row = torch.arange(len(flux), device=flux.device)
+    chosen = Optimum(
+        *(
+            torch.stack([getattr(o, k) for o in every])[choice, row]
+            for k in ("z", "objective", "curvature")
+        )
+    )
+    return chosen, every
+
+
+def labels(flux, ivar):
+    """The most likely labels: teff, logg, m_h, alpha_m, rv, vsini of checked spectra (n, 3136) → (n, 6), float64."""
+    world = default_world(str(flux.device))
+    rows = zip(flux.split(ROWS), ivar.split(ROWS), strict=True)
+    return torch.cat([prior.from_normal(best(world, f, w, LIKELIEST)[0].z) for f, w in rows])
+
+
+def denoise(flux, ivar):
+    """The spectrum of the most likely labels and its continuum; (n, 3136) → (n, 3136), as in
+    :mod:`specnb.denoising.denoise`."""
+    world, parts = default_world(str(flux.device)), []
+    for f, w in zip(flux.split(ROWS), ivar.split(ROWS), strict=True):
+        spectrum = world.emulated(labels(f, w).float())
+        parts.append(spectrum * world.continuum(world.continuum.best(spectrum, f, w)[0]))
+    return torch.cat(parts)

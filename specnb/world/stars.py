@@ -1,0 +1,312 @@
+r"""Clean spectra on demand and simulated observations.
+
+Eleven numbers make a star (teff, logg, m_h, alpha_m, rv, vsini and five Legendre coefficients of the continuum
+error); the observation is
+
+.. math:: x = \Big(1 + \sum_{k=0}^{4} c_k P_k(u)\Big)\, F(\theta), \qquad y = x + \lambda\,\sigma \odot \epsilon .
+
+Splits are disjoint by construction: every batch has a generator seeded by (split, seed, step), and what a user
+simulates is of the test split. Training batches are functions of (seed, step): nothing is stored or repeated.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import astropy.units as u
+import numpy as np
+import torch
+from astropy.table import Table
+from numpy.typing import ArrayLike
+
+from specnb import validate
+from specnb.grid import FINE_RESOLUTION, N_PIXELS
+from specnb.world import noise
+from specnb.world.emulator import load_emulator
+from specnb.world.prior import (
+    ALPHA_M,
+    CONTINUUM,
+    LABELS,
+    LOGG_MAX,
+    M_H,
+    TEFF,
+    draw_labels,
+    logg_min,
+)
+
+RESOLUTION = 1800.0
+"""Resolving power of the native spectra."""
+
+SNR = (5.0, 100.0)
+"""Range of the default S/N, log-uniform."""
+
+TRAINING_SNR = (5.0, 2000.0)
+"""The same for training: a deterministic sampler takes a spectrum through every level down to none."""
+
+FLAT_LEVELS = (5e-4, 20.0)
+"""For training too: noise that is equal in all pixels, from next to none to where nothing of a star is left."""
+
+SPLITS = {"train": 0, "validation": 1, "test": 2}
+
+
+@lru_cache(maxsize=4)
+def legendre(device="cpu"):
+    """P_0…P_4 over the native grid, shape (5, 3136)."""
+    x = np.linspace(-1, 1, N_PIXELS)
+    return torch.tensor(
+        np.polynomial.legendre.legvander(x, 4).T, dtype=torch.float32, device=device
+    )
+
+
+def normalised(labels, emulator, resolution=RESOLUTION):
+    """Spectra without continuum error: (n, 6 or more) labels → (n, 3136), differentiable."""
+    r = labels.new_full((1,), resolution)
+    return emulator(labels[:, :4], labels[:, 4], labels[:, 5], r)
+
+
+def clean(labels, emulator, resolution=RESOLUTION):
+    """Clean spectra of the 11 labels: (n, 11) → (n, 3136), differentiable."""
+    return normalised(labels, emulator, resolution) * (
+        1 + labels[:, 6:] @ legendre(str(labels.device))
+    )
+
+
+def generator(split, seed, step=0, device="cpu"):
+    """A torch generator of its own for (split, seed, step).
+
+    torch's CPU generator keeps 32 bits of a seed, too few for streams that must never meet: the split is written into
+    the two lowest, so that splits are disjoint for certain, and the rest is a hash of (seed, step).
+    """
+    (state,) = np.random.SeedSequence([seed, step]).generate_state(1, np.uint32)
+    return torch.Generator(device).manual_seed(int(state) & ~0b11 | SPLITS[split])
+
+
+@dataclass
+class Batch:
+    """Tensors of simulated stars: x, y, sigma (unit level), level (n, 1), good (bool), labels (n, 11)."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    sigma: torch.Tensor
+    level: torch.Tensor
+    good: torch.Tensor
+    labels: torch.Tensor
+
+    @property
+    def ivar(self):
+        """Inverse variance of y, 0 at bad pixels, (n, 3136)."""
+        return self.good / (self.level * self.sigma) ** 2
+
+
+@dataclass
+class DiffusedBatch(Batch):
+    """With a state of each star's diffusion beside y: again = x + again_level ε, (n, 3136) and (n, 1)."""
+
+    again: torch.Tensor
+    again_level: torch.Tensor
+
+
+def draw(n, rng, level=None, snr=SNR):
+    """Simulate ``n`` stars with generator ``rng`` on its device; ``level`` (n, 1), or S/N log-uniform in ``snr``."""
+    emulator = load_emulator(str(rng.device))
+    labels = draw_labels(n, rng)
+    with torch.no_grad():
+        x = clean(labels, emulator)
+    sigma, good = noise.draw_sigma(n, rng), noise.draw_mask(n, rng)
+    if level is None:
+        share = torch.rand(n, 1, generator=rng, device=rng.device)
+        level = noise.SNR_AT_UNIT_LEVEL / snr[0] * (snr[0] / snr[1]) ** share
+    level = torch.as_tensor(level, dtype=torch.float32, device=rng.device)
+    epsilon, hit = torch.randn(2, n, N_PIXELS, generator=rng, device=rng.device)
+    y = torch.where(
+        good, x + level * sigma * epsilon, 2 * hit.abs()
+    )  # a bad pixel holds anything but the star
+    return Batch(x, y, sigma, level, good, labels)
+
+
+def _flat(x, rng):
+    """``x`` (n, 3136) with noise that is equal in all pixels, and its levels (n, 1), log-uniform in ``FLAT_LEVELS``."""
+    low, high = FLAT_LEVELS
+    level = low * (high / low) ** torch.rand(len(x), 1, generator=rng, device=x.device)
+    return x + level * torch.randn(x.shape, generator=rng, device=x.device), level
+
+
+def stream(batch_size, seed=0, split="train", device="cpu", start=0, flat=0.0, diffused=False):
+    """Endless batches; batch ``i`` depends only on (split, seed, i), so a run resumes exactly at any ``start``.
+
+    A share ``flat`` of each batch has the same noise in all pixels. If ``diffused`` they are :class:`DiffusedBatch`.
+    """
+    step, n = start, round(flat * batch_size)
+    while True:
+        rng = generator(split, seed, step, device)
+        batch = draw(batch_size, rng, snr=TRAINING_SNR)
+        if n:
+            batch.y[:n], batch.level[:n] = _flat(batch.x[:n], rng)
+            batch.sigma[:n], batch.good[:n] = 1.0, True
+        yield DiffusedBatch(*vars(batch).values(), *_flat(batch.x, rng)) if diffused else batch
+        step += 1
+
+
+@dataclass
+class Stars:
+    """Simulated observations; arrays are numpy float32.
+
+    Attributes
+    ----------
+    flux : (n, 3136)
+        Clean normalised flux.
+    observed : (n, 3136)
+        Flux with noise.
+    ivar : (n, 3136)
+        Inverse variance of ``observed``; 0 = bad pixel.
+    sigma : (n, 3136)
+        Error at unit level.
+    level : (n,)
+        Noise level λ; median continuum S/N = 5/λ.
+    labels : astropy.table.Table
+        teff, logg, m_h, alpha_m, rv, vsini with units, and c0…c4.
+    """
+
+    flux: np.ndarray
+    observed: np.ndarray
+    ivar: np.ndarray
+    sigma: np.ndarray
+    level: np.ndarray
+    labels: Table
+
+    def __len__(self):
+        return len(self.flux)
+
+
+def _level(n, snr, level):
+    name, value = ("snr", snr) if level is None else ("level", level)
+    if value is None:
+        return None
+    value = validate.numbers(name, value).numpy()
+    if value.ndim > 1 or value.size not in (1, n) or not np.all(np.isfinite(value) & (value > 0)):
+        raise ValueError(f"{name} is {value!r}; give one positive number or {n} of them")
+    value = np.broadcast_to(value.reshape(-1), (n,))
+    return torch.tensor(noise.SNR_AT_UNIT_LEVEL / value if name == "snr" else value.copy())[:, None]
+
+
+def simulate(
+    n: int, seed: int, snr: ArrayLike | None = None, level: ArrayLike | None = None
+) -> Stars:
+    """Simulate observations of stars drawn from the prior.
+
+    Parameters
+    ----------
+    n : int
+        Number of stars.
+    seed : int
+        Same seed, same stars. They belong to the test split: no model of this project was trained on them.
+    snr, level : float or array of shape (n,), optional
+        Median S/N of the continuum per pixel, or noise level λ = 5/snr; one of the two. By default S/N is
+        log-uniform in 5…100.
+
+    Returns
+    -------
+    Stars
+
+    Raises
+    ------
+    ValueError
+        If ``n`` or ``seed`` is not a non-negative integer, or both or non-positive noise levels are given.
+
+    Notes
+    -----
+    The noise model is :mod:`specnb.world.noise`: shapes set by eye against LAMOST DR10 error vectors. Bad pixels,
+    about 1 %, hold garbage and have ``ivar`` 0.
+    """
+    n, seed = validate.integer("n", n, 1), validate.integer("seed", seed, 0)
+    if snr is not None and level is not None:
+        raise ValueError(f"snr is {snr!r} and level is {level!r}; give one of them (level = 5/snr)")
+    batch = draw(n, generator("test", seed), _level(n, snr, level))
+    table = Table()
+    for column, values in zip([*LABELS, *CONTINUUM], batch.labels.numpy().T, strict=True):
+        table[column] = values * LABELS.get(column, u.dimensionless_unscaled)
+    return Stars(
+        batch.x.numpy(),
+        batch.y.numpy(),
+        batch.ivar.numpy(),
+        batch.sigma.numpy(),
+        batch.level[:, 0].numpy(),
+        table,
+    )
+
+
+def synthesize(
+    teff: ArrayLike | torch.Tensor,
+    logg: ArrayLike | torch.Tensor,
+    m_h: ArrayLike | torch.Tensor,
+    alpha_m: ArrayLike | torch.Tensor,
+    rv: ArrayLike | torch.Tensor = 0.0,
+    vsini: ArrayLike | torch.Tensor = 0.0,
+    resolution: ArrayLike | torch.Tensor = RESOLUTION,
+) -> np.ndarray | torch.Tensor:
+    """Clean normalised LTE spectra on the native grid.
+
+    Parameters
+    ----------
+    teff, logg, m_h, alpha_m : float, array or torch.Tensor
+        Effective temperature [K], surface gravity [log cm/s²], metallicity and alpha enhancement [dex]; scalars or
+        shape (n,), broadcast against each other.
+    rv, vsini : float, array or torch.Tensor
+        Radial velocity (z = rv/c) and projected rotation [km/s].
+    resolution : float, array or torch.Tensor
+        Resolving power λ/FWHM of the Gaussian line-spread function, 500 to below 10,000.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor
+        Flux, shape (n, 3136), float32; a tensor, differentiable, if any argument is a tensor.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not finite or lies outside the emulator's domain.
+
+    Notes
+    -----
+    An emulator after The Payne (Ting et al. 2019, ApJ 879, 69); rotation after Gray, eq. 18.14, with a limb darkening
+    of 0.6; see :mod:`specnb.world.emulator` and :mod:`specnb.world.operators`.
+    """
+    values = dict(
+        teff=teff, logg=logg, m_h=m_h, alpha_m=alpha_m, rv=rv, vsini=vsini, resolution=resolution
+    )
+    tensors = [v for v in values.values() if isinstance(v, torch.Tensor)]
+    device = tensors[0].device if tensors else "cpu"
+    columns = {
+        k: torch.atleast_1d(validate.numbers(k, v, LABELS.get(k)).float().to(device))
+        for k, v in values.items()
+    }
+    if bad := [k for k, v in columns.items() if v.ndim > 1 or not len(v)]:
+        raise ValueError(
+            f"{bad[0]} has shape {tuple(columns[bad[0]].shape)}; give a number or a list of numbers"
+        )
+    try:
+        teff, logg, m_h, alpha_m, rv, vsini, resolution = torch.broadcast_tensors(*columns.values())
+    except RuntimeError:
+        shapes = {k: tuple(v.shape) for k, v in columns.items()}
+        raise ValueError(
+            f"the arguments have shapes {shapes}; give scalars or arrays of one length"
+        ) from None
+    domain = {
+        "teff": (teff, *TEFF),
+        "logg": (logg, logg_min(teff), LOGG_MAX),
+        "m_h": (m_h, *M_H),
+        "alpha_m": (alpha_m, *ALPHA_M),
+        "rv": (rv, -1000.0, 1000.0),
+        "vsini": (vsini, 0.0, 300.0),
+        "resolution": (resolution, 500.0, FINE_RESOLUTION - 1),
+    }
+    for name, (value, low, high) in domain.items():
+        bad = ~((value >= low - 1e-4) & (value <= high + 1e-4))
+        if bad.any():
+            low = torch.as_tensor(low, device=value.device).expand_as(value)[bad][0]
+            raise ValueError(
+                f"{name} is {value[bad][0]:.6g}; the emulator's domain is {low:.6g} to {high:.6g}"
+                + (" at this teff" if name == "logg" else "")
+            )
+    emulator = load_emulator(str(device))
+    flux = emulator(torch.stack([teff, logg, m_h, alpha_m], 1), rv, vsini, resolution)
+    return flux if tensors else flux.numpy()
