@@ -48,7 +48,7 @@ test-slow: $(VENV)/.ready-grid
 
 test-browser: $(READY)
 	@echo "== the book in Chromium"
-	@$(BIN)/python -m pytest -m browser -n 2 --durations 5 tests/test_pages.py
+	@$(BIN)/python -m pytest -m browser -n 2 --durations 5 tests/book/test_pages.py
 
 bench: $(READY)
 	@$(BIN)/python -m pytest -s benchmarks -o python_files='bench_*.py' --benchmark-columns=min,median,ops

@@ -1,4 +1,4 @@
-"""What azula's guided samplers answer in a small Gaussian world, into tests/azula.json.
+"""What azula's guided samplers answer in a small Gaussian world, into tests/sampling/azula.json.
 
 azula asks for torchvision, of which there is no build without a GPU's libraries, so that it is no dependency:
 ``pip install --no-deps azula==0.11.1 einops``, run this, and the tests hold our guidance against the file.
@@ -49,7 +49,7 @@ def main():
         "u": u, "y": y, "whole": whole, "m": schedule.sigma(t), "denoised": denoiser(u, t).mean,
         "mmps": mmps(u, t).mean, "dps": dps[0] - dps[1], "pigdm": pigdm - dps[0],
     }  # fmt: skip
-    path = Path(__file__).parents[1] / "tests" / "azula.json"
+    path = Path(__file__).parents[1] / "tests" / "sampling" / "azula.json"
     path.write_text(json.dumps({k: v.tolist() for k, v in numbers.items()}))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_samplers import gaussian
+from gaussian_world import gaussian
 
 import specnb
 from specnb.denoising import networks

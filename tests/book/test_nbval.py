@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 CASES = {
     "arithmetic": ("print('rho:', 1.0500)", "rho: 1.0504\n", True),

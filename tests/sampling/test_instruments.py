@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from gaussian_world import gaussian
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_samplers import gaussian
 
 import specnb
 from specnb.sampling import instruments, split_gibbs

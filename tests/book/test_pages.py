@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 pytestmark = pytest.mark.browser
 
-HTML = Path(os.environ.get("BOOK", Path(__file__).parent.parent / "build/book/_build/html"))
+HTML = Path(os.environ.get("BOOK", Path(__file__).parents[2] / "build/book/_build/html"))
 PAGES = sorted(str(p.relative_to(HTML)) for p in HTML.rglob("*.html") if "_static" not in p.parts)
 INTERACTIVE = {"notebooks/explore.html": "explore-sun", "notebooks/02_bounded.html": "bounded-zoom",
                "notebooks/10_your_spectra.html": "own-zoom"}  # fmt: skip
