@@ -1,10 +1,13 @@
 """One look for all figures: seaborn's ticks, the colour-blind-safe palette, opaque white (dark mode stays legible)."""
 
-import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 
+from specnb import extras
 from specnb.grid import WAVE
+
+extras.need("matplotlib", "seaborn", extra="plot", purpose="Drawing")
+import matplotlib.pyplot as plt  # noqa: E402
+import seaborn as sns  # noqa: E402
 
 PALETTE = sns.color_palette("colorblind")
 TRUTH, OBSERVED, DENOISED, REFERENCE = "black", PALETTE[7], PALETTE[0], PALETTE[1]

@@ -21,9 +21,34 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
+def of_extra(name):
+    """Requirements of an extra and of the extras that it names."""
+    for line in PROJECT["optional-dependencies"][name]:
+        if line.startswith("specnb["):
+            for other in line.removeprefix("specnb[").removesuffix("]").split(","):
+                yield from of_extra(other)
+        else:
+            yield line
+
+
 def requirements():
+    return [*PROJECT["dependencies"], *of_extra("test"), *of_extra("dev")]
+
+
+def test_every_dependency_has_its_reason_and_there_is_no_second_opinion_on_versions():
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    start, end = lines.index("dependencies = ["), lines.index("[project.scripts]")
+    for line in lines[start:end]:
+        assert not line.startswith('    "') or re.search(r'", +# .{5,}', line), line
+    everything = [*requirements(), *of_extra("grid")]
+    for name in {re.match(r"[a-zA-Z0-9_-]+", line)[0] for line in everything}:
+        found = {line for line in everything if re.match(rf"{name}(?![a-zA-Z0-9_-])", line)}
+        assert len(found) == 1, found
+
+
+def test_the_book_and_the_tests_bring_what_they_need():
     extras = PROJECT["optional-dependencies"]
-    return PROJECT["dependencies"] + extras["book"] + extras["test"] + extras["dev"]
+    assert set(of_extra("test")) > set(of_extra("book")) > {*extras["plot"], *extras["train"]}
 
 
 def test_environment_file_lists_what_pyproject_lists():
@@ -113,7 +138,8 @@ def test_no_file_is_too_large():
 
 
 ROOMS = [
-    {"grid", "validate", "metrics", "calibration", "storage"},
+    {"extras"},
+    {"grid", "observed", "validate", "metrics", "calibration", "storage"},
     {"world"},
     {"denoising"},
     {"sampling", "spectral_lines"},
@@ -129,12 +155,13 @@ ROOMS = [
 
 
 def imported(path):
-    """Modules of the package that a file imports, (name, whether inside of a function)."""
+    """Modules of the package that a file imports, (name, whether only when used or for types)."""
     tree = ast.parse(path.read_text())
     late = {
         node
         for scope in ast.walk(tree)
         if isinstance(scope, ast.FunctionDef)
+        or (isinstance(scope, ast.If) and ast.unparse(scope.test) == "TYPE_CHECKING")
         for node in ast.walk(scope)
     }
     for node in ast.walk(tree):
@@ -157,6 +184,6 @@ def test_imports_run_one_way():
         for name, late in imported(path):
             room = name.split(".")[0]
             assert rank[room] <= rank[own], f"{path.relative_to(ROOT)} imports {name}"
-            assert own != "cli" or room == "cli" or late, (
+            assert own != "cli" or room in ("cli", "extras") or late, (
                 f"{path.relative_to(ROOT)}: `specnb --help` need not wait for {name}"
             )

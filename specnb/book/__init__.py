@@ -1,1 +1,9 @@
 """The book: notebooks run, results judged, pages written; no number is changed here."""
+
+from specnb import extras
+
+extras.need(
+    *("jupyter_book", "matplotlib", "nbformat", "papermill", "plotly", "seaborn"),
+    extra="book",
+    purpose="The book",
+)

@@ -1,1 +1,5 @@
 """What the notebooks call; nothing else of the package imports it."""
+
+from specnb import extras
+
+extras.need("matplotlib", "pandas", "sklearn", extra="book", purpose="An experiment")

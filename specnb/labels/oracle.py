@@ -22,9 +22,10 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from specnb import validate
+from specnb import extras, validate
+from specnb.observed import Observed
 from specnb.sampling.mixture import BLOCK, Mixture, adapt, independence_chains
-from specnb.world import fit, prior
+from specnb.world import fit, prior, streams
 
 CHAINS, LENGTH, BURN_IN = 4, 640, 1 + BLOCK
 ADAPT, ROUNDS, ATTEMPTS = 320, 3, 3
@@ -35,9 +36,6 @@ BATCH = 64
 
 class UnreliablePosterior(UserWarning):
     """Some stars' chains did not reach R-hat < 1.01 and a bulk ESS of 400."""
-
-
-warnings.simplefilter("always", UnreliablePosterior, append=True)  # not only the first time
 
 
 @dataclass
@@ -65,19 +63,19 @@ class Posterior:
     def __len__(self):
         return len(self.labels)
 
-    def spectra(self, star):
-        """Clean spectra of one star's draws, (n_samples, 3136), float32."""
+    def spectra(self, star: int) -> np.ndarray:
+        """Compute the clean spectra of one star's draws, (n_samples, 3136), float32."""
         row = np.stack([np.asarray(self.labels[k][star]) for k in self.labels.colnames], 1)
         row = torch.tensor(row, dtype=torch.float32, device=self.world.continuum.basis.device)
         return (self.world.emulated(row[:, :6]) * self.world.continuum(row[:, 6:])).cpu().numpy()
 
     @property
-    def flux(self):
+    def flux(self) -> np.ndarray:
         """Clean spectra of all draws, (n, n_samples, 3136), float32; 6 MB a star at 512 draws, computed at each use."""
         return np.stack([self.spectra(i) for i in range(len(self))])
 
-    def mean(self):
-        """Posterior mean spectra, (n, 3136), float32: the least mean square error that is possible."""
+    def mean(self) -> np.ndarray:
+        """Compute the posterior mean spectra, (n, 3136), float32: the least mean square error that is possible."""
         return np.stack([self.spectra(i).mean(0, dtype="f8") for i in range(len(self))]).astype(
             "f4"
         )
@@ -121,11 +119,11 @@ def oracle(
     """
     n_samples = validate.integer("n_samples", n_samples, 1, CHAINS * LENGTH)
     seed = validate.integer("seed", seed, 0)
-    flux, ivar, _ = validate.spectra(flux, ivar)
-    posterior = sample(fit.default_world(str(flux.device)), flux, ivar, n_samples, seed)
+    observed, _ = validate.spectra(flux, ivar)
+    posterior = sample(fit.default_world(str(observed.device)), observed, n_samples, seed)
     if posterior.flags.any():
         warnings.warn(
-            f"{posterior.flags.sum()} of {len(flux)} stars (first: {int(posterior.flags.argmax())}) have "
+            f"{posterior.flags.sum()} of {len(observed)} stars (first: {int(posterior.flags.argmax())}) have "
             f"R-hat >= {RHAT_MAX} or ESS <= {ESS_MIN:.0f}; see .flags and .diagnostics, and leave them out",
             UnreliablePosterior,
             stacklevel=2,
@@ -134,17 +132,13 @@ def oracle(
 
 
 @torch.no_grad()
-def sample(world, flux, ivar, n_samples=512, seed=0):
-    """As :func:`oracle`, in any world (emulator, resolving power, continuum) and on checked tensors."""
+def sample(world: fit.World, observed: Observed, n_samples: int = 512, seed: int = 0) -> Posterior:
+    """Sample as :func:`oracle` does, in any world (emulator, resolving power, continuum)."""
     parts = []
-    for first in tqdm(
-        range(0, len(flux), BATCH), desc="oracle", unit="batch", disable=len(flux) <= BATCH
-    ):
-        (state,) = np.random.SeedSequence([seed, first]).generate_state(1, np.uint64)
-        rng = torch.Generator(flux.device).manual_seed(int(state >> 1))
-        parts.append(
-            _sample(world, flux[first : first + BATCH], ivar[first : first + BATCH], n_samples, rng)
-        )
+    firsts = range(0, len(observed), BATCH)
+    for first in tqdm(firsts, desc="oracle", unit="batch", disable=len(firsts) == 1):
+        rng = streams.of_batch(seed, first, observed.device)
+        parts.append(_sample(world, observed[first : first + BATCH], n_samples, rng))
     labels, rhat, ess, acceptance, modes = (np.concatenate(c) for c in zip(*parts, strict=True))
     table = Table()
     for i, name in enumerate([*prior.LABELS, *(f"c{k}" for k in range(labels.shape[2] - 6))]):
@@ -154,26 +148,26 @@ def sample(world, flux, ivar, n_samples=512, seed=0):
     return Posterior(table, flags, diagnostics, world)
 
 
-def log_posterior(world, z, flux, ivar):
-    """ln π up to a constant at points z (n, m, 6) of n spectra (n, 3136); (n, m) float64."""
+def log_posterior(world: fit.World, z: torch.Tensor, observed: Observed) -> torch.Tensor:
+    """Compute ln π up to a constant at points z (n, m, 6) of n spectra; (n, m) float64."""
 
-    def likelihood(points, f, w):
-        return world.continuum.log_likelihood(world.spectrum(points), f[None], w[None])
+    def likelihood(points, one):
+        return world.continuum.log_likelihood(world.spectrum(points), one)
 
     rows = [
-        torch.cat([likelihood(points, f, w) for points in star.split(fit.ROWS)])
-        for star, f, w in zip(z, flux, ivar, strict=True)
+        torch.cat([likelihood(points, one) for points in star.split(fit.ROWS)])
+        for star, one in zip(z, observed.split(1), strict=True)
     ]  # in small parts: what fits in a processor's cache is several times as fast
     return torch.stack(rows) - 0.5 * z.square().sum(2)
 
 
-def start(world, flux, ivar):
-    """The first mixture: a component at each distinct optimum, and wide ones around the best; modes found (n,)."""
-    best, every = fit.best(world, flux, ivar)
+def start(world: fit.World, observed: Observed) -> tuple[Mixture, torch.Tensor]:
+    """Make the first mixture: a component at each distinct optimum, and wide ones around the best; modes found (n,)."""
+    best, every = fit.best(world, observed)
     covariance = torch.linalg.inv(best.curvature)
     root = torch.linalg.cholesky(covariance)
     mean, roots = [best.z], [root]
-    modes = torch.ones(len(flux), dtype=torch.long)
+    modes = torch.ones(len(observed), dtype=torch.long)
     for k, optimum in enumerate(every):
         known = torch.stack(mean, 1)
         away = torch.linalg.solve_triangular(
@@ -189,31 +183,32 @@ def start(world, flux, ivar):
     mean.append(best.z)
     roots.append(2 * root)
     others = len(mean) - 1
-    share = torch.tensor([0.4, *[0.6 / others] * others], dtype=torch.float64, device=flux.device)
+    share = torch.tensor(
+        [0.4, *[0.6 / others] * others], dtype=torch.float64, device=observed.device
+    )
     return Mixture(
-        share.expand(len(flux), -1).clone(), torch.stack(mean, 1), torch.stack(roots, 1)
+        share.expand(len(observed), -1).clone(), torch.stack(mean, 1), torch.stack(roots, 1)
     ), modes
 
 
-def _sample(world, flux, ivar, n_samples, rng):
-    from arviz_stats.base import (
-        array_stats,  # here, because it is a third of the time that `import specnb` would take
-    )
+def _sample(world, observed, n_samples, rng):
+    extras.need("arviz_stats", extra="train", purpose="The oracle")
+    from arviz_stats.base import array_stats  # here, because it takes long to import
 
-    mixture, modes = start(world, flux, ivar)
-    n = len(flux)
-    z = torch.zeros(n, CHAINS, LENGTH, 6, dtype=torch.float64, device=flux.device)
-    acceptance = torch.zeros(n, dtype=torch.float64, device=flux.device)
+    mixture, modes = start(world, observed)
+    n = len(observed)
+    z = torch.zeros(n, CHAINS, LENGTH, 6, dtype=torch.float64, device=observed.device)
+    acceptance = torch.zeros(n, dtype=torch.float64, device=observed.device)
     rhat, ess = np.full(n, np.inf), np.zeros(n)
-    left = torch.arange(n, device=flux.device)
+    left = torch.arange(n, device=observed.device)
     for attempt in range(ATTEMPTS):
-        f, w, q = flux[left], ivar[left], mixture[left]
+        some, q = observed[left], mixture[left]
         q = adapt(
-            q, partial(log_posterior, world, flux=f, ivar=w), ADAPT * (1 + attempt), ROUNDS, rng
+            q, partial(log_posterior, world, observed=some), ADAPT * (1 + attempt), ROUNDS, rng
         )
         thin = 2**attempt
         points = q.draw(CHAINS * (BURN_IN + thin * LENGTH), rng)
-        target = log_posterior(world, points, f, w)
+        target = log_posterior(world, points, some)
         states, acceptance[left] = independence_chains(
             target, q.log_density(points), points, CHAINS, rng
         )
@@ -236,10 +231,7 @@ def _sample(world, flux, ivar, n_samples, rng):
     labels = []
     for i in range(n):
         spectrum = world.spectrum(kept[i])
-        c, root, _ = world.continuum.best(
-            spectrum, flux[i].expand_as(spectrum), ivar[i].expand_as(spectrum)
-        )
-        labels.append(
-            torch.cat([prior.from_normal(kept[i]), world.continuum.draw(c, root, rng).double()], 1)
-        )
+        c, root, _ = world.continuum.best(spectrum, observed[i : i + 1])
+        drawn = world.continuum.draw(c, root, rng).double()
+        labels.append(torch.cat([prior.from_normal(kept[i]), drawn], 1))
     return torch.stack(labels).cpu().numpy(), rhat, ess, acceptance.cpu().numpy(), modes.numpy()

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import astropy.units as u
-import h5py
 import numpy as np
 from astropy.io import fits
 from astropy.io.registry import IORegistryError
 from astropy.nddata import InverseVariance
 from specutils import Spectrum
 from specutils.io.registers import data_loader
+
+from specnb import extras
 
 BAD_BITS = 0b111111
 """Bits of LAMOST's AND-mask that spoil a pixel in every exposure: bad CCD, profile, sky or fibre, scattered light."""
@@ -30,6 +31,13 @@ LAMOST_RESOLUTION, SDSS_RESOLUTION = 1800.0, 2000.0
 
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 HDF5 = (".h5", ".hdf5")
+
+
+def _hdf5(path):
+    extras.need("h5py", extra="train", purpose="Reading HDF5")
+    import h5py
+
+    return h5py.File(path)
 
 
 @contextmanager
@@ -242,7 +250,7 @@ class BoszSet:
     def __init__(self, path, medium, resolution):
         self.path, self.medium, self.resolution = Path(path), medium, float(resolution)
         try:
-            with h5py.File(path) as file:
+            with _hdf5(path) as file:
                 if missing := [
                     key for key in (self.WAVE, self.FLUX, self.ERROR) if key not in file
                 ]:
@@ -268,7 +276,7 @@ class BoszSet:
         """Spectrum ``i``."""
         if not -self.n <= i < self.n:
             raise IndexError(f"spectrum {i} of {self.n}")
-        with h5py.File(self.path) as file:
+        with _hdf5(self.path) as file:
             flux, error = (file[key][i % self.n].astype("f8") for key in (self.FLUX, self.ERROR))
         bad = ~(error > 0) | ~np.isfinite(flux)
         ivar = np.where(bad, 0, 1 / np.where(bad, 1, error) ** 2)

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
+from specnb import extras
 from specnb.grid import DLOGLAM, FINE_LOGLAM, FINE_RESOLUTION, N_FINE, OVERSAMPLING
 
 NAMES = {
@@ -198,6 +199,7 @@ def _npz(path):
 
 
 def _hdf5(path):
+    extras.need("h5py", extra="train", purpose="Reading HDF5")
     import h5py
 
     try:
