@@ -3,11 +3,17 @@
 import io
 import json
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from tqdm.auto import tqdm
+
+from specnb.cli.options import SPECTRA, Medium, Seed, fail, sentences
+
+if TYPE_CHECKING:
+    from specnb.observing.native import Observation
+    from specnb.observing.products import Products
 
 app = typer.Typer()
 
@@ -15,7 +21,6 @@ Files = Annotated[
     list[Path],
     typer.Argument(help="FITS spectra: LAMOST low resolution, SDSS, or any that specutils reads"),
 ]
-Medium = Annotated[str | None, typer.Option(help="air or vacuum, where the file does not say")]
 Resolution = Annotated[float | None, typer.Option(help="λ/FWHM, where the file does not say")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is there")]
 Json = Annotated[bool, typer.Option("--json", help="say what was done as JSON, for machines")]
@@ -24,11 +29,20 @@ CLEAN = (ValueError, TypeError, RuntimeError)
 """What a spectrum may raise that cannot be processed; the others go on."""
 
 
-def _observed(files, medium, resolution):
-    """(file, Observation) of what can be read, and {file: reason} of the rest."""
+Reasons = dict[str, str]
+"""File → why it could not be processed."""
+
+
+def _observed(
+    files: Sequence[Path], medium: str | None, resolution: float | None
+) -> tuple[list[tuple[Path, "Observation"]], Reasons]:
+    """Read what can be read, and say why of the rest."""
+    from tqdm.auto import tqdm
+
     from specnb.observing import native, readers
 
-    good, bad = [], {}
+    good: list[tuple[Path, Observation]] = []
+    bad: Reasons = {}
     for path in tqdm(files, desc="reading", unit="file", disable=len(files) < 3):
         try:
             with warnings.catch_warnings():
@@ -39,13 +53,15 @@ def _observed(files, medium, resolution):
     return good, bad
 
 
-def _named(path, error):
+def _named(path: Path, error: Exception) -> str:
     text = str(error)
     return text if repr(str(path)) in text else f"{str(path)!r}: {text}"
 
 
-def _chunks(files, medium, resolution, seed):
-    """Products of files, some at a time: (path, Products) pairs and reasons."""
+def _chunks(
+    files: Sequence[Path], medium: str | None, resolution: float | None, seed: int
+) -> Iterator[tuple[list[tuple[Path, "Products"]], Reasons]]:
+    """Make the products of files, some at a time: pairs of path and products, and reasons."""
     from specnb.observing import products
 
     for first in range(0, len(files), CHUNK):
@@ -63,13 +79,13 @@ def _chunks(files, medium, resolution, seed):
         yield list(zip([path for path, _ in good], made, strict=True)), bad
 
 
-def _free(path, overwrite):
+def _free(path: Path, overwrite: bool) -> Path:
     if path.exists() and not overwrite:
         raise ValueError(f"{str(path)!r} is there already; give --overwrite or another name")
     return path
 
 
-def _end(done, bad, as_json):
+def _end(done: list[dict[str, Any]], bad: Reasons, as_json: bool) -> None:
     """Say what was done and what was not; exit status 1 if anything was not."""
     if as_json:
         typer.echo(json.dumps({"done": done, "failed": bad}, indent=1))
@@ -83,7 +99,7 @@ def _end(done, bad, as_json):
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=SPECTRA)
 def denoise(
     files: Files,
     output: Annotated[Path, typer.Option("-o", help="folder for the denoised spectra")] = Path(
@@ -91,15 +107,16 @@ def denoise(
     ),
     medium: Medium = None,
     resolution: Resolution = None,
-    seed: int = 0,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
-):
-    """Denoise spectra: writes NAME.denoised.fits with flux, denoised flux, uncertainty, continuum and warnings."""
+) -> None:
+    """Denoise spectra into NAME.denoised.fits: flux, denoised flux, uncertainty, continuum, warnings."""
     from specnb import storage
     from specnb.observing import products
 
-    done, bad = [], {}
+    done: list[dict[str, Any]] = []
+    bad: Reasons = {}
     for some, failed in _chunks(files, medium, resolution, seed):
         bad |= failed
         for path, one in some:
@@ -115,26 +132,25 @@ def denoise(
     _end(done, bad, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=SPECTRA)
 def infer(
     files: Files,
     output: Annotated[Path, typer.Option("-o", help="table, .ecsv")] = Path("labels.ecsv"),
     medium: Medium = None,
     resolution: Resolution = None,
-    seed: int = 0,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
     as_json: Json = False,
-):
-    """Labels with 16, 50 and 84 %, χ², anomalies and warnings, a row a spectrum."""
+) -> None:
+    """Infer labels: a row a spectrum with 16, 50 and 84 %, χ², anomalies and warnings."""
     from specnb import storage
     from specnb.observing import products
 
-    names, made, bad = [], [], {}
-    try:
+    names: list[Path] = []
+    made: list[Products] = []
+    bad: Reasons = {}
+    with sentences():
         _free(output, overwrite)
-    except ValueError as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(1) from None
     for some, failed in _chunks(files, medium, resolution, seed):
         bad |= failed
         names += [path for path, _ in some]
@@ -151,7 +167,7 @@ def infer(
     _end(done, bad, as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=SPECTRA)
 def plot(
     file: Annotated[Path, typer.Argument(help="one spectrum")],
     output: Annotated[Path, typer.Option("-o", help="picture, .png, .pdf or .svg")] = Path(
@@ -159,24 +175,21 @@ def plot(
     ),
     medium: Medium = None,
     resolution: Resolution = None,
-    seed: int = 0,
+    seed: Seed = 0,
     overwrite: Overwrite = False,
-):
-    """Draw a spectrum, what is left of it without noise with its band, three lines, and what cannot be explained."""
-    from specnb import plotting, storage
+) -> None:
+    """Plot a spectrum, the denoised one with its error band, three lines, and anomalies."""
+    with sentences():
+        from specnb import plotting, storage
 
-    plotting.style()
-    try:
+        plotting.style()
         _free(output, overwrite)
         ((some, bad),) = _chunks([file], medium, resolution, seed)
         if bad:
-            raise ValueError(next(iter(bad.values())))
+            fail(next(iter(bad.values())))
         buffer = io.BytesIO()
         plotting.products(some[0][1], file.name).savefig(
             buffer, format=output.suffix.lstrip(".") or "png", dpi=120
         )
         storage.write_bytes(output, buffer.getvalue())
-    except (ValueError, OSError) as error:
-        typer.secho(str(error), fg="red", err=True)
-        raise typer.Exit(1) from None
     typer.echo(str(output))

@@ -1,0 +1,41 @@
+"""What the commands share: options, and one sentence instead of a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from specnb.extras import MissingExtra
+
+SPECTRA = "Your spectra"
+BUILDERS = "For those who build: notebooks, models, grids"
+"""Headings of ``specnb --help``."""
+
+Profile = Annotated[str, typer.Option(help="smoke, quick, cpu or full")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="notebooks at once; default: by cores, one with a GPU")
+]
+Folder = Annotated[Path, typer.Option("-o", help="folder for weights and model card")]
+File = Annotated[Path | None, typer.Option("-o", help="file; default: the one that ships")]
+Seed = Annotated[int, typer.Option(help="the same seed, the same result")]
+Medium = Annotated[str | None, typer.Option(help="air or vacuum, where the file does not say")]
+Sources = Annotated[Path, typer.Argument(help="line lists, from `specnb grid sources`")]
+
+
+def fail(error: Exception | str) -> NoReturn:
+    """End with a sentence in red and exit status 1."""
+    typer.secho(str(error), fg="red", err=True)
+    raise typer.Exit(1) from None
+
+
+@contextmanager
+def sentences(*more: type[Exception]) -> Iterator[None]:
+    """Turn errors that a user can mend, and ``more`` kinds, into sentences."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except (ValueError, RuntimeError, OSError, MissingExtra, *more) as error:
+        fail(error)
