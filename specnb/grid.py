@@ -44,5 +44,8 @@ FIRST_PIXEL = 35
 FINE_RESOLUTION = 10_000.0
 """Resolving power of the spectra on the fine grid (Gaussian, FWHM)."""
 
+SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
+"""Standard deviation of a Gaussian of full width at half maximum 1."""
+
 for _grid in (LOGLAM, WAVE, FINE_LOGLAM):
     _grid.flags.writeable = False

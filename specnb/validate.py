@@ -1,14 +1,21 @@
 """Checks at the public door: an error names the argument, the value and the remedy; nothing is silently repaired."""
 
+from collections.abc import Callable
+from typing import Any
+
 import astropy.units as u
 import numpy as np
 import torch
 
 from specnb.grid import N_PIXELS
+from specnb.observed import Observed
+
+Restore = Callable[[torch.Tensor], Any]
+"""Takes a (n, …) tensor back to the caller's kind (numpy or torch) and number of dimensions."""
 
 
-def numbers(name, value, unit=None):
-    """``value`` as a real tensor: tensors as they are, else float64; quantities in ``unit``.
+def numbers(name: str, value: Any, unit: u.UnitBase | None = None) -> torch.Tensor:
+    """Convert ``value`` to a real tensor: tensors as they are, else float64; quantities in ``unit``.
 
     Raises
     ------
@@ -39,8 +46,8 @@ def numbers(name, value, unit=None):
     return value
 
 
-def integer(name, value, least, most=None):
-    """``value`` as an int from ``least`` to ``most``; anything else, booleans too, is a ValueError."""
+def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Check that ``value`` is an int from ``least`` to ``most``; anything else, booleans too, is a ValueError."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | np.integer)
@@ -53,7 +60,7 @@ def integer(name, value, least, most=None):
     return int(value)
 
 
-def spectra(flux, ivar, pixels=N_PIXELS):
+def spectra(flux: Any, ivar: Any, pixels: int = N_PIXELS) -> tuple[Observed, Restore]:
     """Check and convert observed spectra.
 
     Parameters
@@ -66,7 +73,7 @@ def spectra(flux, ivar, pixels=N_PIXELS):
 
     Returns
     -------
-    flux, ivar : torch.Tensor
+    observed : Observed
         (n, 3136) float32 on the device of ``flux``; flux is 1 where ivar is 0.
     restore : callable
         Takes a (n, …) tensor back to the caller's kind (numpy or torch) and number of dimensions.
@@ -111,7 +118,7 @@ def spectra(flux, ivar, pixels=N_PIXELS):
         x = x[0] if single else x
         return x.numpy() if numpy_in else x
 
-    return torch.where(w > 0, f, 1.0), w, restore
+    return Observed(torch.where(w > 0, f, 1.0), w), restore
 
 
 def _refuse(name, value, bad, remedy):

@@ -1,27 +1,37 @@
 """The public door to every denoiser: networks, classical methods and a label fit behind one call."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from specnb import validate
 from specnb.denoising import classical, networks
-from specnb.world import fit
+from specnb.denoising.base import Denoiser
+from specnb.denoising.emulator_fit import EmulatorFit
 
 
-def _network(name):
-    def run(flux, ivar):
-        return networks.run(networks.load(name, str(flux.device)), flux, ivar)
-
-    return run
+def _anywhere(make: Callable[[], Denoiser]) -> Callable[[str], Denoiser]:
+    """Make a denoiser that computes on the device of what it is given."""
+    return lambda device: make()
 
 
-METHODS = {
-    **{name: _network(name) for name in networks.SHIPPED},
-    "fit": fit.denoise,
-    **classical.METHODS,
+METHODS: dict[str, Callable[[str], Denoiser]] = {
+    **{name: partial(networks.load, name) for name in networks.SHIPPED},
+    "fit": _anywhere(EmulatorFit),
+    **{name: _anywhere(make) for name, make in classical.METHODS.items()},
+    "wiener": classical.wiener,
 }
-"""Functions of checked flux and ivar, (n, 3136) float32 tensors, that return clean flux."""
+"""Name → what makes the denoiser, on a device; below :func:`denoise` there are no names."""
+
+
+def named(method: str, device: torch.device | str = "cpu") -> Denoiser:
+    """Make the denoiser of a name, one of ``METHODS``; ValueError if it is none."""
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"method is {method!r}; choose one of {sorted(METHODS)}")
+    return METHODS[method](str(device))
 
 
 def denoise(
@@ -52,8 +62,5 @@ def denoise(
     ValueError
         See :func:`specnb.validate.spectra`; and if ``method`` is unknown.
     """
-    if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(f"method is {method!r}; choose one of {sorted(METHODS)}")
-    flux, ivar, restore = validate.spectra(flux, ivar)
-    with torch.no_grad():
-        return restore(METHODS[method](flux, ivar))
+    observed, restore = validate.spectra(flux, ivar)
+    return restore(named(method, observed.device).denoise(observed))

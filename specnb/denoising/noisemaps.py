@@ -1,21 +1,15 @@
-r"""The noise map m, a standard deviation per pixel, and the scalar by which networks know its level."""
+r"""The scalar by which networks know the level of a noise map m, a standard deviation per pixel."""
 
 import torch
 
-MASKED = 30.0
-"""Standard deviation that stands for a masked pixel (normalised flux lies in 0…1.2)."""
+from specnb.observed import MASKED
 
 
-def noise_map(ivar):
-    """Standard deviation per pixel, ``ivar`` (n, 3136) → (n, 3136); masked pixels get ``MASKED``."""
-    return torch.where(ivar > MASKED**-2, ivar.rsqrt(), MASKED)
-
-
-def coordinate(m):
-    """A scalar noise level per spectrum for networks, (n, 3136) → (n,): ln(m/0.05) of its median good pixel."""
+def coordinate(m: torch.Tensor) -> torch.Tensor:
+    """Reduce noise maps to a scalar per spectrum, (n, 3136) → (n,): ln(m/0.05) of the median good pixel."""
     return torch.log(m.where(m < MASKED, torch.nan).nanmedian(1).values / 0.05)
 
 
-def noise_of(coordinate):
-    """The standard deviation per pixel that a noise coordinate stands for."""
+def noise_of(coordinate: torch.Tensor) -> torch.Tensor:
+    """Invert :func:`coordinate`: the standard deviation per pixel that a noise coordinate stands for."""
     return 0.05 * torch.exp(coordinate)

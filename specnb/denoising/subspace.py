@@ -9,23 +9,31 @@ Stars are no Gaussian: they lie on a curved surface of eleven dimensions, and :m
 among linear ones only. But of what the pixels say, the k numbers z keep nearly all.
 """
 
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+
 import torch
 
+from specnb.denoising.base import SpectrumPosterior, StarDenoiser
+from specnb.observed import Observed
 
-def products(basis):
-    """Products of every pair of columns of ``basis``, shape (pixels, k (k + 1)/2): a normal matrix is then linear."""
+
+def products(basis: torch.Tensor) -> torch.Tensor:
+    """Multiply every pair of columns of ``basis``, (pixels, k (k + 1)/2): a normal matrix is linear in these."""
     i, j = torch.triu_indices(basis.shape[1], basis.shape[1])
     return basis[:, i] * basis[:, j]
 
 
-class LinearPosterior:
+class LinearPosterior(SpectrumPosterior):
     """z, its covariance, and the spectrum that belongs to any z.
 
     Parameters
     ----------
     flux, ivar : torch.Tensor
         Shape (n, pixels); ``ivar`` may be one row, (1, pixels), for all.
-    mean, basis, diagonal : torch.Tensor
+    centre, basis, diagonal : torch.Tensor
         μ, B, D, of shapes (pixels,), (pixels, k), (pixels,); k may be 0.
     ridge : float
         γ, precision of the components; 1 is the prior's own, towards 0 is weighted least squares.
@@ -33,9 +41,18 @@ class LinearPosterior:
         :func:`products` of ``basis``: several times as fast for whoever keeps them.
     """
 
-    def __init__(self, flux, ivar, mean, basis, diagonal, ridge=1.0, pairs=None):
-        self.mean, self.basis, self.diagonal, self.ridge = mean, basis, diagonal, ridge
-        self.weight, self.residual = ivar / (1 + diagonal * ivar), flux - mean
+    def __init__(
+        self,
+        flux: torch.Tensor,
+        ivar: torch.Tensor,
+        centre: torch.Tensor,
+        basis: torch.Tensor,
+        diagonal: torch.Tensor,
+        ridge: float = 1.0,
+        pairs: torch.Tensor | None = None,
+    ):
+        self.centre, self.basis, self.diagonal, self.ridge = centre, basis, diagonal, ridge
+        self.weight, self.residual = ivar / (1 + diagonal * ivar), flux - centre
         if pairs is None:
             normal = (basis.mT * self.weight[:, None]) @ basis
         else:
@@ -45,27 +62,68 @@ class LinearPosterior:
             normal[:, i, j] = normal[:, j, i] = self.weight @ pairs
         self.normal = normal.double()  # entries are good to 1e-7 each; their inverse needs more
         self.normal.diagonal(dim1=1, dim2=2).add_(ridge)
-        self.root = torch.linalg.cholesky(self.normal)
-        right = ((self.weight * self.residual) @ basis).double()
-        self.z = torch.cholesky_solve(right[..., None], self.root)[..., 0].to(basis.dtype)
+        self.precision = self.pull = torch.zeros((), dtype=basis.dtype, device=flux.device)
 
-    def spectrum(self, z):
-        """x̂(z), shape (n, pixels), of ``z`` (n, k)."""
-        fit = z @ self.basis.mT
-        return self.mean + fit + self.diagonal * self.weight * (self.residual - fit)
+    @cached_property
+    def root(self) -> torch.Tensor:
+        """Cholesky factor of the posterior precision of z, (n, k, k), float64."""
+        return torch.linalg.cholesky(self.normal)
 
-    def covariance(self):
-        """Posterior covariance of z, (n, k, k), of as many rows as ``ivar``."""
-        return torch.cholesky_inverse(self.root).to(self.basis.dtype)
+    @cached_property
+    def z(self) -> torch.Tensor:
+        """Posterior mean of the components, (n, k)."""
+        right = ((self.weight * self.residual) @ self.basis + self.pull).double()
+        return torch.cholesky_solve(right[..., None], self.root)[..., 0].to(self.basis.dtype)
 
-    def information(self):
-        """A = BᵀW̃B, what the pixels say of z, float64; of as many rows as ``ivar``."""
-        return self.normal - self.ridge * torch.eye(
-            self.normal.shape[1], dtype=torch.float64, device=self.normal.device
+    @property
+    def mean(self) -> torch.Tensor:
+        """Posterior mean of the spectra, (n, pixels)."""
+        return self.spectrum(self.z)
+
+    def draw(self, rng: torch.Generator) -> torch.Tensor:
+        """Draw clean spectra: components of their posterior, and of each pixel what they leave open; (n, pixels)."""
+        like = {"generator": rng, "device": self.residual.device, "dtype": self.z.dtype}
+        normal = torch.randn(self.z.shape, **like)[..., None].double()
+        away = torch.linalg.solve_triangular(self.root.mT, normal, upper=True)[..., 0]
+        own = (self.diagonal * (1 - self.diagonal * self.weight)).clamp(min=0).sqrt()
+        return self.spectrum(self.z + away.to(self.z.dtype)) + own * torch.randn(
+            self.residual.shape, **like
         )
 
-    def gain(self, right, directions, variance):
-        """(1/P + A)⁻¹ times ``right`` (n, k) for the prior P = J Jᵀ + diag v of z, float64.
+    def spectrum(self, z: torch.Tensor) -> torch.Tensor:
+        """Compute x̂(z), shape (n, pixels), of ``z`` (n, k)."""
+        fit = z @ self.basis.mT
+        return self.centre + fit + self.diagonal * self.weight * (self.residual - fit)
+
+    def covariance(self) -> torch.Tensor:
+        """Compute the posterior covariance of z, (n, k, k), of as many rows as ``ivar``."""
+        return torch.cholesky_inverse(self.root).to(self.basis.dtype)
+
+    def information(self) -> torch.Tensor:
+        """Compute A = BᵀW̃B, what the pixels say of z, float64; of as many rows as ``ivar``."""
+        one = torch.eye(self.normal.shape[1], dtype=torch.float64, device=self.normal.device)
+        return self.normal - self.ridge * one
+
+    def learn(self, z: torch.Tensor, sd: torch.Tensor) -> LinearPosterior:
+        """Take account of independent estimates of the components, posteriors z ± sd under the prior N(0, 1).
+
+        Returns
+        -------
+        LinearPosterior
+            A new one, of which everything is what both the pixels and the estimates say.
+        """
+        both = copy.copy(self)
+        for derived in ("root", "z"):
+            both.__dict__.pop(derived, None)
+        precision = (sd**-2 - 1).clamp(min=0)
+        both.precision, both.pull = self.precision + precision, self.pull + z / sd**2
+        both.normal = self.normal + torch.diag_embed(precision.double())
+        return both
+
+    def gain(
+        self, right: torch.Tensor, directions: torch.Tensor, variance: torch.Tensor
+    ) -> torch.Tensor:
+        """Compute (1/P + A)⁻¹ times ``right`` (n, k) for the prior P = J Jᵀ + diag v of z, float64.
 
         Parameters
         ----------
@@ -77,47 +135,43 @@ class LinearPosterior:
         solved = torch.linalg.solve(one + self.information() @ prior, right[..., None])
         return (prior @ solved)[..., 0]
 
-    def left(self, directions, variance):
-        """Posterior covariance (1/P + A)⁻¹ of z for that prior, (n, k, k), float64."""
+    def left(self, directions: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+        """Compute the posterior covariance (1/P + A)⁻¹ of z for that prior, (n, k, k), float64."""
         prior = (directions @ directions.mT + torch.diag_embed(variance)).double()
         one = torch.eye(prior.shape[1], dtype=prior.dtype, device=prior.device)
         covariance = prior @ torch.linalg.inv(one + self.information() @ prior)
         return 0.5 * (covariance + covariance.mT)
 
-    def learn(self, z, sd, estimate):
-        """Take account of independent estimates of the components, posteriors z ± sd under the prior N(0, 1).
-
-        Returns
-        -------
-        torch.Tensor
-            What :meth:`update` has to add to its right-hand side for an ``estimate`` of the components, (n, k).
-        """
-        precision = (sd**-2 - 1).clamp(min=0)
-        self.normal = self.normal + torch.diag_embed(precision.double())
-        return z / sd**2 - precision * estimate
-
-    def update(self, residual, directions, variance, known=0.0):
-        """Components to add to an estimate for a prior N(0, J Jᵀ + diag v) about it.
+    def update(
+        self,
+        residual: torch.Tensor,
+        estimate: torch.Tensor,
+        directions: torch.Tensor,
+        variance: torch.Tensor,
+    ) -> torch.Tensor:
+        """Find the components to add to an estimate for a prior N(0, J Jᵀ + diag v) about it.
 
         Parameters
         ----------
         residual : torch.Tensor
             Observation minus estimate, shape (n, pixels).
+        estimate : torch.Tensor
+            The estimate's components, shape (n, k).
         directions, variance : torch.Tensor
             J and v, of shapes (n, k, ·) and (n, k).
-        known : torch.Tensor, optional
-            From :meth:`learn`.
 
         Returns
         -------
         torch.Tensor
             Shape (n, k).
         """
-        right = ((self.weight * residual) @ self.basis + known).double()
-        return self.gain(right, directions, variance).to(residual.dtype)
+        right = (self.weight * residual) @ self.basis + (self.pull - self.precision * estimate)
+        return self.gain(right.double(), directions, variance).to(residual.dtype)
 
-    def deviate(self, directions, variance, rng):
-        """A draw of z about its posterior mean for the prior N(0, J Jᵀ + diag v); arguments and result as above.
+    def deviate(
+        self, directions: torch.Tensor, variance: torch.Tensor, rng: torch.Generator
+    ) -> torch.Tensor:
+        """Draw z about its posterior mean for the prior N(0, J Jᵀ + diag v); arguments and result as above.
 
         A draw of the prior and one of the noise, seen through the same gain (Papandreou & Yuille 2010).
         """
@@ -135,3 +189,32 @@ class LinearPosterior:
         noise = (root @ torch.randn(n, k, 1, **like).double())[..., 0]
         right = noise - (a @ drawn.double()[..., None])[..., 0]
         return drawn + self.gain(right, directions, variance).to(drawn.dtype)
+
+
+class LinearDenoiser(StarDenoiser):
+    """The best linear denoiser: a Gaussian prior of low rank plus a diagonal, in closed form.
+
+    Parameters
+    ----------
+    mean, basis, diagonal : torch.Tensor
+        μ, B, D, of shapes (pixels,), (pixels, k), (pixels,).
+    ridge : float
+        γ, precision of the components.
+    """
+
+    AT_ONCE = 16
+
+    def __init__(
+        self, mean: torch.Tensor, basis: torch.Tensor, diagonal: torch.Tensor, ridge: float = 1.0
+    ):
+        self.mean, self.basis, self.diagonal, self.ridge = mean, basis, diagonal, ridge
+
+    def scatter(self) -> torch.Tensor:
+        """Standard deviation of every pixel over the prior, shape (pixels,)."""
+        return (self.diagonal + self.basis.square().sum(1) / self.ridge).sqrt()
+
+    def posterior(self, observed: Observed) -> LinearPosterior:
+        """Compute the posterior of n spectra, in closed form."""
+        return LinearPosterior(
+            observed.flux, observed.ivar, self.mean, self.basis, self.diagonal, self.ridge
+        )

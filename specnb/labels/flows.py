@@ -1,7 +1,7 @@
 r"""p(θ | y) of the six labels, amortised: a normalising flow about where two Gauss-Newton steps lead.
 
 In the prior's normal coordinates z (:mod:`specnb.world.prior`) the labels have no bounds. A network looks at a spectrum
-through the denoiser's eyes: the linear estimate of its components with their standard deviations, the noise level, and
+through the denoiser: the linear estimate of its components with their standard deviations, the noise level, and
 what the denoiser makes of them (:mod:`specnb.denoising.local_prior`), numbers that know the noise map. It guesses z.
 From there two Gauss-Newton steps of the emulator's likelihood (:mod:`specnb.world.fit`) lead to :math:`\hat z` with
 the curvature
@@ -13,6 +13,7 @@ h being what the network and the steps found, so that the splines (Durkan et al.
 shape a density of about unit width at any S/N, and errors of the guess are theirs to know.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
 
@@ -22,7 +23,8 @@ from torch import nn
 
 from specnb import storage
 from specnb.denoising import networks
-from specnb.denoising.noisemaps import MASKED
+from specnb.denoising.local_prior import LocalPosterior, SubspaceDenoiser
+from specnb.observed import Observed
 from specnb.world import fit
 
 N_LABELS, N_FOUND = 6, 25
@@ -93,27 +95,30 @@ class LabelNet(nn.Module):
 class LabelFlow(nn.Module):
     """q(z | y), with the denoiser ``bounded`` that ships before it."""
 
-    def __init__(self, net):
+    def __init__(self, net: LabelNet):
         super().__init__()
         self.net = net
 
     @property
-    def eyes(self):
-        """The denoiser it looks through."""
+    def denoiser(self) -> SubspaceDenoiser:
+        """The denoiser whose components are the features."""
         return networks.load("bounded", str(self.net.first.weight.device))
 
     @torch.no_grad()
-    def features(self, u, m):
-        """What the net sees of flux and noise map, (n, 3136) each → (n, 4 rank + 1)."""
-        x, covariance, linear = self.eyes.components(u, m)
+    def features(self, observed: Observed) -> torch.Tensor:
+        """Compute what the net sees of n spectra, (n, 4 rank + 1)."""
+        local = LocalPosterior(self.denoiser, observed)
+        x, covariance = local.of_components()
         sd = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt().to(x.dtype)
-        z, before, level = linear
+        z, before, level = local.seen
         return torch.cat([z, before.log(), x, sd.log(), level[:, None]], 1)
 
     @staticmethod
     @torch.no_grad()
-    def approach(z, u, m):
-        """Gauss-Newton steps from z (n, 6).
+    def approach(
+        z: torch.Tensor, observed: Observed
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Take Gauss-Newton steps from z (n, 6).
 
         Returns
         -------
@@ -121,53 +126,67 @@ class LabelFlow(nn.Module):
             Where they lead, (n, 6) float64; C of the curvature there, lower triangular (n, 6, 6) float64; and for the
             network what was found on the way, (n, 25) float32: where, scale of C, last step, the whole way, χ².
         """
-        world = fit.default_world(str(u.device))
-        ivar = torch.where(m < MASKED, m**-2, 0)
+        world = fit.default_world(str(observed.device))
+        seen = Observed.state(observed.flux, observed.noise)
         at = begin = z.double().clamp(-REACH, REACH)
         for _ in range(STEPS):
-            curvature, gradient, chi2 = fit.normal_equations(world, at, u, ivar, 1.0)
+            curvature, gradient, chi2 = fit.normal_equations(world, at, seen, 1.0)
             root = torch.linalg.cholesky(curvature)
             step = torch.cholesky_solve(gradient[..., None], root)[..., 0].clamp(-1, 1)
             at = (at + step).clamp(-REACH, REACH)
         ways = [(root.mT @ v[..., None])[..., 0].asinh() for v in (step, at - begin)]
-        n = (ivar > 0).sum(1, keepdim=True)
+        n = seen.good.sum(1, keepdim=True)
         misfit = ((chi2[:, None] - n) * (2 * n).clamp(min=1).rsqrt()).asinh()
         found = torch.cat([at, root.diagonal(dim1=1, dim2=2).log(), *ways, misfit], 1)
         return at, root, found.float()
 
-    def _given(self, u, m):
-        h, mean, log_sd = self.net.look(self.features(u, m))
-        at, root, found = self.approach(mean.detach(), u, m)
+    def _given(self, observed):
+        h, mean, log_sd = self.net.look(self.features(observed))
+        at, root, found = self.approach(mean.detach(), observed)
         return (mean, log_sd), at, root, self.net(h, found)
 
-    def surprise(self, z, u, m):
-        """-ln q of normal coordinates (n, 6), (n,); and that of the guess, a normal density that training needs."""
-        (mean, log_sd), at, root, (shift, inner, flow) = self._given(u, m)
+    def surprise(self, z: torch.Tensor, observed: Observed) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute -ln q of normal coordinates (n, 6), (n,); and that of the guess, a density that training needs."""
+        (mean, log_sd), at, root, (shift, inner, flow) = self._given(observed)
         away = (root.mT @ (z.double() - at)[..., None])[..., 0].to(shift.dtype)
         t = torch.linalg.solve_triangular(inner, (away - shift)[..., None], upper=False)[..., 0]
         guess = 0.5 * ((z - mean) * (-log_sd).exp()).square() + log_sd
         return -flow.log_prob(t) - _stretch(root, inner), guess.sum(1)
 
-    def log_prob(self, z, u, m):
-        """ln q of normal coordinates (n, 6), (n,)."""
-        return -self.surprise(z, u, m)[0]
+    def log_prob(self, z: torch.Tensor, observed: Observed) -> torch.Tensor:
+        """Compute ln q of normal coordinates (n, 6), (n,)."""
+        return -self.surprise(z, observed)[0]
 
-    def draw(self, noise, u, m, density=False):
-        """Draws of z from standard normal numbers, (n, k, 6) → (n, k, 6) float64; if asked for also ln q, (n, k)."""
-        _, at, root, (shift, inner, flow) = self._given(u, m)
+    def draw(
+        self, noise: torch.Tensor, observed: Observed
+    ) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
+        """Draw z.
+
+        Parameters
+        ----------
+        noise : torch.Tensor
+            Standard normal numbers, (n, k, 6).
+        observed : Observed
+            n spectra.
+
+        Returns
+        -------
+        z : torch.Tensor
+            Shape (n, k, 6), float64.
+        log_density : callable
+            Computes ln q of them, (n, k).
+        """
+        _, at, root, (shift, inner, flow) = self._given(observed)
         noise = noise.transpose(0, 1)
-        t, stretch = (
-            flow.transform.inv.call_and_ladj(noise)
-            if density
-            else (flow.transform.inv(noise), None)
-        )
+        t = flow.transform.inv(noise)
         away = (shift + (inner @ t[..., None])[..., 0]).double()
-        z = (
-            at + torch.linalg.solve_triangular(root.mT, away[..., None], upper=True)[..., 0]
-        ).transpose(0, 1)
-        if not density:
-            return z
-        return z, (flow.base.log_prob(noise) - stretch + _stretch(root, inner)).T
+        z = at + torch.linalg.solve_triangular(root.mT, away[..., None], upper=True)[..., 0]
+
+        def log_density():
+            _, stretch = flow.transform.inv.call_and_ladj(noise)
+            return (flow.base.log_prob(noise) - stretch + _stretch(root, inner)).T
+
+        return z.transpose(0, 1), log_density
 
 
 def _stretch(root, inner):

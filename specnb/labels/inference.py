@@ -7,15 +7,15 @@ the flow has not learnt costs effective draws and no bias, as long as its draws 
 import numpy as np
 import torch
 from astropy.table import Table
+from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from specnb import validate
-from specnb.denoising.noisemaps import noise_map
 from specnb.labels import flows
 from specnb.labels.oracle import log_posterior
+from specnb.observed import Observed
 from specnb.sampling.importance import resample
-from specnb.world import prior
-from specnb.world.fit import default_world
+from specnb.world import fit, prior, streams
 
 BATCH = 64
 """Stars that are inferred together."""
@@ -24,7 +24,14 @@ OVERSAMPLING = 4
 """Proposals of a refined draw."""
 
 
-def infer(flux, ivar, n_samples=256, seed=0, refine=False, flow=None):
+def infer(
+    flux: ArrayLike | torch.Tensor,
+    ivar: ArrayLike | torch.Tensor,
+    n_samples: int = 256,
+    seed: int = 0,
+    refine: bool = False,
+    flow: flows.LabelFlow | None = None,
+) -> Table:
     """Draw labels that an observation allows.
 
     Parameters
@@ -51,44 +58,54 @@ def infer(flux, ivar, n_samples=256, seed=0, refine=False, flow=None):
         See :func:`specnb.validate.spectra`; and if ``n_samples`` or ``seed`` is not a sensible integer.
     """
     n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
-    flux, ivar, _ = validate.spectra(flux, ivar)
-    flow = flow or flows.load(str(flux.device))
-    u, m = torch.where(ivar > 0, flux, flow.eyes.mean), noise_map(ivar)
-    k, parts = n_samples * (OVERSAMPLING if refine else 1), []
-    for first in tqdm(
-        range(0, len(u), BATCH), desc="inferring", unit="batch", disable=len(u) <= BATCH
-    ):
-        some = slice(first, first + BATCH)
-        noise = torch.stack([_noise(k, seed, i, u.device) for i in range(len(u))[some]])
-        with torch.no_grad():
-            drawn = flow.draw(noise, u[some], m[some], density=refine)
-        parts.append([part.double() for part in drawn] if refine else [drawn])
-    z, *density = (torch.cat(part) for part in zip(*parts, strict=True))
-    share = np.empty(len(z))
+    observed, _ = validate.spectra(flux, ivar)
+    return draws(observed, n_samples, seed, refine, flow)
+
+
+@torch.no_grad()
+def draws(
+    observed: Observed,
+    n_samples: int,
+    seed: int = 0,
+    refine: bool = False,
+    flow: flows.LabelFlow | None = None,
+) -> Table:
+    """Draw labels as :func:`infer` does, of observations that were checked."""
+    flow = flow or flows.load(str(observed.device))
+    wanted = n_samples * (OVERSAMPLING if refine else 1)
+    firsts, parts, shares = range(0, len(observed), BATCH), [], []
+    filled = observed.filled(flow.denoiser.mean)
+    for first in tqdm(firsts, desc="inferring", unit="batch", disable=len(firsts) == 1):
+        some = filled[first : first + BATCH]
+        stars = range(first, first + len(some))
+        noise = torch.stack([_noise(wanted, seed, i, observed.device) for i in stars])
+        z, log_density = flow.draw(noise, some)
+        if refine:
+            seen = observed[first : first + BATCH]
+            z, share = _refined(z, log_density().double(), seen, stars, n_samples, seed)
+            shares.append(share)
+        parts.append(z)
+    labels = prior.from_normal(torch.cat(parts)).cpu().numpy()
+    table = Table()
+    for i, (name, unit) in enumerate(prior.LABELS.items()):
+        table[name] = labels[..., i] * unit
     if refine:
-        z, share = _refined(z, *density, flux, ivar, n_samples, seed)
-    labels = prior.from_normal(z).cpu().numpy()
-    table = Table(
-        {name: labels[..., i] * unit for i, (name, unit) in enumerate(prior.LABELS.items())}
-    )
-    if refine:
-        table["share"] = share
+        table["share"] = np.concatenate(shares)
     return table
 
 
 def _noise(k, seed, star, device):
-    (state,) = np.random.SeedSequence([seed, star]).generate_state(1, np.uint32)
-    return torch.randn(
-        k, 6, generator=torch.Generator(device).manual_seed(int(state)), device=device
-    )
+    return torch.randn(k, 6, generator=streams.of_spectrum(seed, star, device), device=device)
 
 
-def _refined(z, density, flux, ivar, n_samples, seed):
-    world, out, share = default_world(str(flux.device)), [], np.empty(len(z))
-    for i in tqdm(range(len(z)), desc="refining", unit="star", disable=len(z) < 8):
-        with torch.no_grad():
-            target = log_posterior(world, z[i : i + 1], flux[i : i + 1], ivar[i : i + 1])[0]
-        weight = (target - density[i]).cpu().numpy()
-        chosen, share[i] = resample(weight, n_samples, np.random.default_rng([seed, i]))
-        out.append(z[i, chosen])
+def _refined(z, density, observed, stars, n_samples, seed):
+    """Choose draws by their weights: z (n, n_samples, 6), and the effective share of each star's proposals (n,)."""
+    world, out, share = fit.default_world(str(observed.device)), [], np.empty(len(z))
+    for row, star in enumerate(stars):
+        one = slice(row, row + 1)
+        target = log_posterior(world, z[one], observed[one])[0]
+        weight = (target - density[row]).cpu().numpy()
+        rng = np.random.default_rng([seed, star])
+        chosen, share[row] = resample(weight, n_samples, rng)
+        out.append(z[row, chosen])
     return torch.stack(out), share

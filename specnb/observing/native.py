@@ -15,9 +15,9 @@ from specutils import Spectrum
 from specutils.manipulation import FluxConservingResampler
 from specutils.utils.wcs_utils import air_to_vac
 
-from specnb.grid import DLOGLAM, LOGLAM, N_PIXELS, WAVE
-from specnb.observing.normalise import Normalised, normalise
-from specnb.world.operators import SIGMA_PER_FWHM
+from specnb.grid import DLOGLAM, LOGLAM, N_PIXELS, SIGMA_PER_FWHM, WAVE
+from specnb.observing.flags import TRAINED
+from specnb.observing.normalise import Normalised, level, normalise
 from specnb.world.stars import RESOLUTION
 
 TELLURIC = [(6865, 6965), (7160, 7340), (7590, 7720), (8120, 8350)]
@@ -34,9 +34,6 @@ SHARPEST = 1e8
 
 FINER = 5
 """Points to a native pixel where spectra are smoothed."""
-
-TRAINED = (1500.0, 2100.0)
-"""Resolving powers near enough to what the models were trained on, 1800."""
 
 
 @dataclass
@@ -232,7 +229,70 @@ def onto_grid(spectrum, medium=None, resolution=None):
     return y, w, notes
 
 
-def observe(spectrum, medium=None, resolution=None, inflate=True):
+@dataclass
+class Prepared:
+    """A spectrum on the native grid that is not divided by its continuum yet.
+
+    Attributes
+    ----------
+    flux, ivar : numpy.ndarray
+        In units of ``scale``, (3136,); cosmic rays and bad pixels have ``ivar`` 0.
+    scale : float
+        Typical flux, in the file's units.
+    meta : dict
+        Of the spectrum.
+    notes : list of str
+        What was done that a user should know.
+    """
+
+    flux: np.ndarray
+    ivar: np.ndarray
+    scale: float
+    meta: dict
+    notes: list[str]
+
+
+def prepare(
+    spectrum: Spectrum, medium: str | None = None, resolution: float | None = None
+) -> Prepared:
+    """Bring a spectrum onto the native grid; arguments and errors as of :func:`observe`."""
+    y, w, notes = onto_grid(spectrum, medium, resolution)
+    scale = np.median(np.abs(y[w > 0]))
+    if not 1e-35 < scale < 1e35:
+        raise ValueError(f"flux has a typical size of {scale:.3g}; check its unit")
+    y, w = y / scale, np.minimum(w * scale**2, SHARPEST)
+    w[cosmic_rays(y, w)] = 0
+    level(y, w)  # a spectrum without a continuum is refused here, where its file is known
+    said = spectrum.meta.get("resolution") if resolution is None else resolution
+    return Prepared(y, w, scale, dict(spectrum.meta) | {"resolution": said}, notes)
+
+
+def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observation]:
+    """Divide spectra by their continua, all of them together.
+
+    Parameters
+    ----------
+    prepared : list of Prepared
+    inflate : bool
+        As of :func:`observe`.
+    """
+    if not prepared:
+        return []
+    found = normalise(
+        *(np.stack([getattr(p, k) for p in prepared]) for k in ("flux", "ivar")), inflate
+    )
+    return [
+        Observation(one.flux, one.ivar, one.continuum * p.scale, one, p.meta, p.notes)
+        for p, one in ((p, found[i]) for i, p in enumerate(prepared))
+    ]
+
+
+def observe(
+    spectrum: Spectrum,
+    medium: str | None = None,
+    resolution: float | None = None,
+    inflate: bool = True,
+) -> Observation:
     """Bring a spectrum onto the native grid and divide it by its continuum.
 
     Parameters
@@ -255,20 +315,16 @@ def observe(spectrum, medium=None, resolution=None, inflate=True):
     ValueError
         What is wrong with the spectrum, and what to do.
     """
-    y, w, notes = onto_grid(spectrum, medium, resolution)
-    scale = np.median(np.abs(y[w > 0]))
-    if not 1e-35 < scale < 1e35:
-        raise ValueError(f"flux has a typical size of {scale:.3g}; check its unit")
-    y, w = y / scale, np.minimum(w * scale**2, SHARPEST)
-    w[cosmic_rays(y, w)] = 0
-    found = normalise(y, w, inflate)
-    meta = dict(spectrum.meta) | {
-        "resolution": spectrum.meta.get("resolution") if resolution is None else resolution
-    }
-    return Observation(found.flux, found.ivar, found.continuum * scale, found, meta, notes)
+    (found,) = normalised([prepare(spectrum, medium, resolution)], inflate)
+    return found
 
 
-def to_native(spectrum, medium=None, resolution=None, inflate=True):
-    """Flux and ivar of a spectrum on the native grid, (3136,) each: :func:`observe` without the rest."""
+def to_native(
+    spectrum: Spectrum,
+    medium: str | None = None,
+    resolution: float | None = None,
+    inflate: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give flux and ivar of a spectrum on the native grid, (3136,) each: :func:`observe` without the rest."""
     found = observe(spectrum, medium, resolution, inflate)
     return found.flux, found.ivar

@@ -9,15 +9,17 @@ The same fit says how wrong the inverse variances are: :math:`\sigma^2 = s^2/w +
 of :mod:`specnb.training.real_stars` and s such that the median of \|residual\|/σ is that of a normal distribution.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.interpolate import BSpline
 from scipy.ndimage import median_filter
 
 from specnb.grid import N_PIXELS
+from specnb.observed import Observed
 from specnb.observing import model_error
 from specnb.world import fit, prior
 from specnb.world.continuum import Continuum
@@ -38,44 +40,57 @@ INFLATION = (0.5, 100.0)
 
 @dataclass
 class Normalised:
-    """A normalised spectrum.
+    """Normalised spectra; of one spectrum the first axis is left out.
 
     Attributes
     ----------
     flux, ivar : numpy.ndarray
-        On the native grid, ``ivar`` with the errors as they turned out to be; shape (3136,), float32.
+        On the native grid, ``ivar`` with the errors as they turned out to be; shape (n, 3136), float32.
     continuum : numpy.ndarray
-        What ``flux`` was divided by, in the units of the file, (3136,).
+        What ``flux`` was divided by, in the units of the file, (n, 3136).
     labels : numpy.ndarray
-        The most likely labels, (6,).
-    inflation : float
-        s, the factor of the file's errors.
-    chi2 : float
-        Mean square of residuals over the file's errors, model error included.
-    broader : float
-        By how much χ² falls at R = ``BROADER`` instead, labels free: large if lines are broader than any rotation of
-        the prior makes them.
+        The most likely labels, (n, 6).
+    inflation : numpy.ndarray
+        s, the factor of the file's errors, (n,).
+    chi2 : numpy.ndarray
+        Mean square of residuals over the file's errors, model error included, (n,).
+    broader : numpy.ndarray
+        By how much χ² falls at R = ``BROADER`` instead, labels free, (n,): large if lines are broader than any rotation
+        of the prior makes them.
     """
 
     flux: np.ndarray
     ivar: np.ndarray
     continuum: np.ndarray
     labels: np.ndarray
-    inflation: float
-    chi2: float
-    broader: float
+    inflation: np.ndarray
+    chi2: np.ndarray
+    broader: np.ndarray
+
+    def __getitem__(self, i: int) -> Normalised:
+        """Take one of the spectra."""
+        return Normalised(*(value[i] for value in vars(self).values()))
 
 
-def splines(every=KNOT_EVERY):
-    """Smooth continua: cubic B-splines of nearly free coefficients."""
+def splines(every: int = KNOT_EVERY) -> Continuum:
+    """Make smooth continua: cubic B-splines of nearly free coefficients."""
+    from scipy.interpolate import BSpline  # here, because it takes long to import
+
     inner = np.linspace(0, N_PIXELS - 1, round(N_PIXELS / every) + 1)
     knots = np.r_[[inner[0]] * 3, inner, [inner[-1]] * 3]
     basis = BSpline.design_matrix(np.arange(N_PIXELS), knots, 3).toarray().T
-    return Continuum(torch.tensor(basis, dtype=torch.float32), torch.full((len(basis),), LOOSE))
+    loose = torch.full((len(basis),), LOOSE)
+    return Continuum(torch.tensor(basis, dtype=torch.float32), loose)
 
 
-def level(flux, ivar):
-    """A running median of flux (3136,), positive everywhere: the first guess of the continuum."""
+def level(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    """Take a running median of flux (3136,), positive everywhere: the first guess of the continuum.
+
+    Raises
+    ------
+    ValueError
+        If the flux is not positive.
+    """
     good = ivar > 0
     middle = np.median(flux[good])
     if middle <= 0:
@@ -94,13 +109,13 @@ def _worlds():
     return tuple(fit.World(shipped.emulator, continuum, r) for r in (shipped.resolution, BROADER))
 
 
-def normalise(flux, ivar, inflate=True):
-    """Divide a spectrum by its continuum.
+def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Normalised:
+    """Divide spectra by their continuum.
 
     Parameters
     ----------
     flux, ivar : numpy.ndarray
-        On the native grid in any units, ``ivar`` 0 where there is nothing; shape (3136,).
+        On the native grid in any units, ``ivar`` 0 where there is nothing; shape (n, 3136).
     inflate : bool
         Give ``ivar`` the errors that the residuals show instead of those of the file.
 
@@ -111,41 +126,71 @@ def normalise(flux, ivar, inflate=True):
     Raises
     ------
     ValueError
-        If the flux is not positive.
+        If the flux of one is not positive.
     """
     flux, ivar = np.asarray(flux, "f8"), np.asarray(ivar, "f8")
     world, broad = _worlds()
-    rough = level(flux, ivar)
-    start, _ = fit.best(world, *_scaled(flux, ivar, rough))
-    scale = np.full(
-        N_PIXELS, np.median(rough)
+    rough = np.stack([level(f, w) for f, w in zip(flux, ivar, strict=True)])
+    start, _ = fit.best(world, _scaled(flux, ivar, rough))
+    scale = np.median(
+        rough, 1, keepdims=True
     )  # a running median has bumps where lines crowd: it only was the start
-    y, w = _scaled(flux, ivar, scale)
-    best = fit.solve(world, y, w, start.z)
-    blurred = fit.solve(broad, y, w, best.z)
+    seen = _scaled(flux, ivar, scale)
+    best = fit.solve(world, seen, start.z)
+    blurred = fit.solve(broad, seen, best.z)
     spectrum = world.spectrum(best.z)
-    shape = world.continuum(world.continuum.best(spectrum, y, w)[0])[0].double().numpy().clip(0.01)
-    labels = prior.from_normal(best.z)[0].numpy()
-    out, weight = y[0].double().numpy() / shape, w[0].double().numpy() * shape**2
-    residual = np.abs(out - spectrum[0].double().numpy())[weight > 0]
-    variance, model = 1 / weight[weight > 0], model_error.model_error(labels[4])[0][weight > 0] ** 2
-    inflation = _inflation(residual, variance, model) if inflate else 1.0
-    found = np.zeros_like(weight)
-    found[weight > 0] = 1 / (inflation**2 * variance + (model if inflate else 0))
-    chi2 = float(np.mean(residual**2 / (variance + model)))
-    flux, ivar = out.astype("f4"), found.astype("f4")
-    broader = float(best.objective - blurred.objective)
-    return Normalised(flux, ivar, scale * shape, labels, inflation, chi2, broader)
+    c, _, _ = world.continuum.best(spectrum, seen)
+    shape = world.continuum(c).double().numpy().clip(0.01)
+    labels = prior.from_normal(best.z).numpy()
+    found = seen.flux.double().numpy() / shape
+    errors = _Errors(
+        np.abs(found - spectrum.double().numpy()),
+        seen.ivar.double().numpy() * shape**2,
+        model_error.model_error(labels[:, 4]),
+    )
+    inflation = errors.inflation() if inflate else np.ones(len(flux))
+    return Normalised(
+        found.astype("f4"),
+        errors.ivar(inflation, with_model=inflate).astype("f4"),
+        scale * shape,
+        labels,
+        inflation,
+        errors.chi2(),
+        (best.objective - blurred.objective).numpy(),
+    )
 
 
 def _scaled(flux, ivar, by):
-    """Flux and ivar divided by a curve, (1, 3136) float32 tensors; bad pixels hold 1."""
+    """Spectra divided by curves, as float32; bad pixels hold 1."""
     y = np.where(ivar > 0, flux / by, 1.0)
-    return tuple(torch.from_numpy(part.astype("f4"))[None] for part in (y, ivar * by**2))
+    return Observed(*(torch.from_numpy(part.astype("f4")) for part in (y, ivar * by**2)))
 
 
-def _inflation(residual, variance, model):
-    """s for which half of the residuals are within 0.6745 σ, by bisection."""
+class _Errors:
+    """Residuals of n fits and what they say of the errors: sizes, the files' ivar, and the model's error, (n, 3136)."""
+
+    def __init__(self, residual, weight, model):
+        self.good = weight > 0
+        self.residual, self.model = residual, model**2
+        self.variance = 1 / np.where(self.good, weight, 1.0)
+
+    def chi2(self):
+        """Mean square over the files' errors and the model's, (n,)."""
+        ratio = self.residual**2 / (self.variance + self.model)
+        return np.array([row[good].mean() for row, good in zip(ratio, self.good, strict=True)])
+
+    def inflation(self):
+        """s for which half of the residuals are within 0.6745 σ, by bisection, (n,)."""
+        rows = zip(self.residual, self.variance, self.model, self.good, strict=True)
+        return np.array([_bisect(*(part[good] for part in parts)) for *parts, good in rows])
+
+    def ivar(self, inflation, with_model):
+        """Inverse variance with errors that grew by ``inflation`` (n,), and with the model's; 0 at bad pixels."""
+        variance = inflation[:, None] ** 2 * self.variance + (self.model if with_model else 0)
+        return np.where(self.good, 1 / variance, 0.0)
+
+
+def _bisect(residual, variance, model):
     low, high = INFLATION
     for _ in range(30):
         middle = np.sqrt(low * high)

@@ -1,8 +1,4 @@
-"""A user's spectrum, from the native grid to products: denoised FITS, a row of labels, and warnings.
-
-Warnings say that a spectrum is not what the models know: labels at the edge of the prior, a poor fit, errors that had
-to grow, many windows that nothing in the prior explains, or components far from those of the stars of training.
-"""
+"""A user's spectrum, from the native grid to products: denoised FITS, a row of labels, and quality flags."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,29 +10,21 @@ import torch
 from astropy.io import fits
 from astropy.table import Table
 
-from specnb import storage
+from specnb import storage, validate
 from specnb.denoising import networks
-from specnb.denoising.denoise import denoise
 from specnb.grid import LOGLAM, WAVE
-from specnb.labels.inference import infer
-from specnb.observing.native import TRAINED, Observation
-from specnb.sampling.posterior import sample_posterior
-from specnb.spectral_lines.anomalies import anomalies
+from specnb.labels import inference
+from specnb.observed import Observed
+from specnb.observing import flags
+from specnb.observing.native import Observation
+from specnb.sampling import posterior
+from specnb.spectral_lines import anomalies
 from specnb.world import prior
 
+MODEL = "bounded"
+"""The denoiser of products."""
+
 DRAWS, LABEL_DRAWS = 64, 512
-EDGE = 0.01
-"""Share of the prior at either end that counts as its edge."""
-
-MISFIT, INFLATED, MANY = 2.0, 2.0, 20
-"""χ² and factor of the errors above which a fit is poor; anomalies that are many (real stars of the domain have up to
-19, because no model is perfect)."""
-
-BROAD = 25.0
-"""Fall of χ² at R = 1000 that says that lines are broader than rotation of 50 km/s makes them."""
-
-DISTANCE = ((5, 10, 20, 50, 100, 200), (45, 78, 149, 298, 430, 531))
-"""S/N, and the distance that one simulated star in 200 exceeds there (512 test stars each)."""
 
 
 @dataclass
@@ -54,8 +42,10 @@ class Products:
         Windows that the prior cannot explain.
     distance : float
         From the stars of training.
+    flags : flags.Quality
+        0 if nothing speaks against the result.
     warnings : list of str
-        Empty if nothing speaks against the result.
+        A sentence for each flag.
     """
 
     observation: Observation
@@ -64,49 +54,30 @@ class Products:
     labels: Table
     anomalies: Table
     distance: float
-    warnings: list
+    flags: flags.Quality
+    warnings: list[str]
 
 
-def distance(flux, ivar):
-    """Sum of squares of the leading components in units of the prior's standard deviations; (n, 3136) each → (n,)."""
-    tensors = (torch.as_tensor(v, dtype=torch.float32) for v in (flux, ivar))
-    components = networks.in_batches(networks.load("bounded").first_look, *tensors, size=64)
+def distance(observed: Observed) -> np.ndarray:
+    """Sum the squares of the leading components in units of the prior's standard deviations, (n,)."""
+    components = networks.load(MODEL).first_look(observed)
     return components[:, :-1].square().sum(1).numpy()  # the last is the noise level
 
 
-def doubts(observation, away, odd):
-    """Why the result may be wrong, a list of str."""
-    found, out = observation.fit, []
-    p = prior.probabilities(torch.from_numpy(found.labels))[:5].numpy()
-    edge = [
-        name for name, value in zip(prior.LABELS, p, strict=False) if not EDGE < value < 1 - EDGE
+def edges(labels: np.ndarray) -> list[str]:
+    """Name the labels (6,) that lie at the edge of the prior; rotation has none below."""
+    p = prior.probabilities(torch.from_numpy(labels))[:5].numpy()
+    at_edge = [
+        name
+        for name, v in zip(prior.LABELS, p, strict=False)
+        if not flags.EDGE < v < 1 - flags.EDGE
     ]
-    edge = [
-        name for name in edge if name != "alpha_m"
+    return [
+        name for name in at_edge if name != "alpha_m"
     ]  # most stars of the disc lie near its lower end
-    if edge:
-        out.append(
-            f"{' and '.join(edge)} at the edge of the prior: is the star inside 4300-7000 K, ±300 km/s?"
-        )
-    if found.broader > BROAD * found.inflation**2:
-        out.append(
-            "lines are broader than the prior knows: faster rotation, or a lower resolution than was said"
-        )
-    if found.chi2 > MISFIT:
-        out.append(f"poor fit, χ² = {found.chi2:.1f} a pixel")
-    if found.inflation > INFLATED:
-        out.append(f"errors had to grow by {found.inflation:.1f}")
-    if len(odd) >= MANY:
-        out.append(f"{len(odd)} windows that no star of the prior explains")
-    if away > np.interp(observation.snr, *DISTANCE):
-        out.append(f"components far from those of the stars of training ({away:.0f})")
-    resolution = observation.meta.get("resolution")
-    if resolution is not None and resolution < TRAINED[0]:
-        out.append(f"R = {resolution:.0f} is lower than what the models know")
-    return out
 
 
-def process(observations, seed=0, method="bounded"):
+def process(observations: list[Observation], seed: int = 0) -> list[Products]:
     """Denoise observations and infer their labels.
 
     Parameters
@@ -114,8 +85,6 @@ def process(observations, seed=0, method="bounded"):
     observations : list of native.Observation
     seed : int
         Of the draws; those of a spectrum do not depend on the others.
-    method : str
-        For :func:`specnb.denoise`.
 
     Returns
     -------
@@ -124,40 +93,51 @@ def process(observations, seed=0, method="bounded"):
     if not observations:
         return []
     flux, ivar = (np.stack([getattr(o, name) for o in observations]) for name in ("flux", "ivar"))
-    clean = denoise(flux, ivar, method)
-    labels, away = infer(flux, ivar, LABEL_DRAWS, seed), distance(flux, ivar)
+    observed, _ = validate.spectra(flux, ivar)
+    clean = networks.load(MODEL).denoise(observed)
+    labels = inference.draws(observed, LABEL_DRAWS, seed)
+    away, odd = distance(observed), anomalies.find(observed, clean)
     out = []
-    for i, o in enumerate(observations):
-        draws = sample_posterior(flux[i], ivar[i], DRAWS, seed)
-        odd = anomalies(flux[i], ivar[i])
-        spread = np.asarray(draws).reshape(DRAWS, -1).std(0, ddof=1)
-        warn = doubts(o, float(away[i]), odd)
-        out.append(Products(o, clean[i], spread, labels[i : i + 1], odd, float(away[i]), warn))
+    for i, (observation, one) in enumerate(zip(observations, observed.split(1), strict=True)):
+        spread = posterior.draws(one, DRAWS, seed)[0].numpy().std(0, ddof=1)
+        windows = odd[odd["spectrum"] == i]
+        windows["spectrum"] = 0
+        found = observation.fit
+        facts = flags.Facts(
+            edges=edges(found.labels),
+            broader=float(found.broader),
+            inflation=float(found.inflation),
+            chi2=float(found.chi2),
+            unexplained=len(windows),
+            distance=float(away[i]),
+            snr=observation.snr,
+            resolution=observation.meta.get("resolution"),
+        )
+        made = clean[i].numpy(), spread, labels[i : i + 1], windows, facts.distance
+        out.append(Products(observation, *made, *flags.judge(facts)))
     return out
 
 
-def quantiles(products):
-    """Name → value of one row of the table of labels; 16, 50 and 84 % of every label."""
+def quantiles(products: Products) -> dict:
+    """Compute name → value of one row of the table of labels; 16, 50 and 84 % of every label."""
     row = {}
     for name in prior.LABELS:
         draws = np.asarray(products.labels[name][0], "f8")
         for q in (16, 50, 84):
             row[f"{name}_{q}"] = float(np.percentile(draws, q))
+    found = products.observation.fit
     row |= {
         "snr": products.observation.snr,
-        "chi2": products.observation.fit.chi2,
-        "inflation": products.observation.fit.inflation,
+        "chi2": float(found.chi2),
+        "inflation": float(found.inflation),
     }
-    row |= {
-        "distance": products.distance,
-        "anomalies": len(products.anomalies),
-        "good": not products.warnings,
-    }
+    row |= {"distance": products.distance, "anomalies": len(products.anomalies)}
+    row |= {"good": not products.flags, "flags": int(products.flags)}
     return row | {"warnings": "; ".join(products.warnings + products.observation.notes)}
 
 
-def table(names, products):
-    """Labels of many spectra, a row each, with units."""
+def table(names: list, products: list[Products]) -> Table:
+    """Tabulate labels of many spectra, a row each, with units."""
     rows = [{"file": str(name)} | quantiles(p) for name, p in zip(names, products, strict=True)]
     out = Table(rows=rows)
     for name, unit in prior.LABELS.items():
@@ -167,8 +147,8 @@ def table(names, products):
     return out
 
 
-def to_fits(products, name, method="bounded"):
-    """The products of one spectrum as an ``astropy.io.fits.HDUList``.
+def to_fits(products: Products, name: str | Path) -> fits.HDUList:
+    """Put the products of one spectrum into an ``astropy.io.fits.HDUList``.
 
     Table ``SPECTRUM``: loglam, wavelength, flux (normalised observation), ivar, denoised, uncertainty, continuum. Table
     ``ANOMALIES``. The primary header says model, version, commit, warnings and labels.
@@ -176,15 +156,16 @@ def to_fits(products, name, method="bounded"):
     o, header = products.observation, fits.Header()
     header["SOURCE"] = Path(name).name[-60:]
     header["OBJECT"] = str(o.meta.get("object", ""))[:60]
-    header["MODEL"] = (method, "denoiser of specnb")
+    header["MODEL"] = (MODEL, "denoiser of specnb")
     header["SPECNB"] = (version("specnb"), "version")
     header["COMMIT"] = (storage.commit() or "unknown", "of the checkout")
     header["RESOLUT"] = (o.meta.get("resolution") or 0.0, "resolving power that was assumed")
     header["SNR"] = (o.snr, "median of good pixels")
-    header["CHI2"] = (o.fit.chi2, "a pixel, of the fit to the file's errors")
-    header["INFLATE"] = (o.fit.inflation, "factor of the file's errors")
+    header["CHI2"] = (float(o.fit.chi2), "a pixel, of the fit to the file's errors")
+    header["INFLATE"] = (float(o.fit.inflation), "factor of the file's errors")
     header["DISTANCE"] = (products.distance, "from the stars of training")
-    header["QUALITY"] = (not products.warnings, "nothing speaks against the result")
+    header["QUALITY"] = (not products.flags, "nothing speaks against the result")
+    header["FLAGS"] = (int(products.flags), "bits of specnb.observing.flags.Quality")
     row = quantiles(products)
     for label, unit in prior.LABELS.items():
         low, middle, high = (row[f"{label}_{q}"] for q in (16, 50, 84))

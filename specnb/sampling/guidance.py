@@ -19,143 +19,165 @@ A guided denoiser *is* a denoiser: samplers take either. With the observation's 
   posterior; for a Gaussian prior that is the same.
 """
 
+from collections.abc import Callable
+
 import torch
 
-from specnb.sampling.instruments import identity
+from specnb.denoising import conjugate_gradients
+from specnb.denoising.base import Denoiser, PointEstimate, SpectrumPosterior, StarDenoiser
+from specnb.denoising.local_prior import LocalPosterior, SubspaceDenoiser
+from specnb.observed import Observed
+from specnb.sampling.instruments import Operator, identity
 
 REACH = 10.0
 """Standard deviations of the prior beyond which no estimate goes."""
 
-
-def solve(matvec, right, iterations=50, tolerance=1e-6):
-    """Conjugate gradients, row by row: ``matvec``⁻¹ of ``right`` (n, k), for a positive definite matrix near 1."""
-    x, r = torch.zeros_like(right), right
-    p, square = r, (r * r).sum(1, keepdim=True)
-    end = tolerance**2 * square.clamp(min=1e-30)
-    for _ in range(iterations):
-        if (square <= end).all():
-            break
-        ap = matvec(p)
-        step = square / (p * ap).sum(1, keepdim=True).clamp(min=1e-30)
-        x, r = x + step * p, r - step * ap
-        before, square = square, (r * r).sum(1, keepdim=True)
-        p = r + square / before.clamp(min=1e-30) * p
-    return x
+ITERATIONS, TOLERANCE = 50, 1e-6
+"""Of conjugate gradients; the residual relative to the right-hand side."""
 
 
-class Guided:
+class Guided(Denoiser):
     """An observation beside a denoiser.
 
     Parameters
     ----------
-    denoiser : Denoiser or localprior.SubspaceDenoiser
-    y, ivar : torch.Tensor
-        The observation and its inverse variance, shape (1, k); 0 = bad pixel.
+    denoiser : StarDenoiser
+    observed : Observed
+        One observation, in the operator's pixels.
     operator : instruments.Operator, optional
         A; by default the native instrument.
     """
 
-    def __init__(self, denoiser, y, ivar, operator=None):
-        self.denoiser, self.ivar, self.see = (
-            denoiser,
-            ivar,
-            operator or identity(len(denoiser.mean)),
-        )
-        self.y = torch.where(ivar > 0, y, self.see(denoiser.mean[None]))
+    def __init__(
+        self, denoiser: StarDenoiser, observed: Observed, operator: Operator | None = None
+    ):
+        self.denoiser, self.ivar = denoiser, observed.ivar
+        self.see = operator or identity(len(denoiser.mean))
+        self.y = observed.filled(self.see(denoiser.mean[None])).flux
 
-    def _clip(self, x):
-        """Within what spectra can be, as the papers' codes do: a guidance too strong would else run away."""
+    def _clip(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep within what spectra can be, as the papers' codes do: a guidance too strong would else run away."""
         far = REACH * self.denoiser.scatter()
         return x.clamp(self.denoiser.mean - far, self.denoiser.mean + far)
 
-    def _differentiable(self, u, m):
+    def _differentiable(self, state: Observed) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.enable_grad():
-            u = u.detach().requires_grad_()
-            return u, self.denoiser(u, m)
+            u = state.flux.detach().requires_grad_()
+            return u, self.denoiser.posterior(Observed.state(u, state.noise)).mean
 
-    def _whiten(self, variance):
-        """Function: W½ (1 + W½ A diag(variance) Aᵀ W½)⁻¹ of rows (n, k)."""
+    def _whiten(self, variance: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Make the function W½ (1 + W½ A diag(variance) Aᵀ W½)⁻¹ of rows (n, k)."""
         root = self.ivar.sqrt()
 
         def matvec(v):
             return v + root * self.see(variance * self.see.adjoint(root * v))
 
-        return lambda right: root * solve(matvec, right)
+        def apply(right):
+            enough = TOLERANCE**2 * conjugate_gradients.inner(right, right).clamp(min=1e-30)
+            return root * conjugate_gradients.solve(matvec, right, enough, ITERATIONS)
+
+        return apply
 
 
 class GaussianProduct(Guided):
-    """Exact for A = 1: what state and observation say together, seen by the same network."""
+    """Exact for A = 1: what state and observation say together, seen by the same denoiser."""
 
-    def _together(self, u, m):
+    def posterior(self, observed: Observed) -> SpectrumPosterior:
+        """Look at both as at one observation."""
+        u, m = observed.flux, observed.noise
         precision = m**-2 + self.ivar
-        return (u * m**-2 + self.y * self.ivar) / precision, precision.rsqrt()
-
-    def __call__(self, u, m):
-        """E[x | u, y], shape of ``u`` (n, pixels); ``m`` (1, pixels)."""
-        return self.denoiser(*self._together(u, m))
-
-    def draw(self, u, m, rng):
-        """A draw of p(x | u, y), as good as the denoiser's local prior."""
-        return self.denoiser.draw(*self._together(u, m), rng)
+        together = (u * m**-2 + self.y * self.ivar) / precision
+        return self.denoiser.posterior(Observed.state(together, precision.rsqrt()))
 
 
 class DPS(Guided):
     """Diffusion posterior sampling; ``scale`` is ζ."""
 
-    def __init__(self, denoiser, y, ivar, scale, operator=None):
-        super().__init__(denoiser, y, ivar, operator)
-        self.scale = scale * float(ivar[ivar > 0].median()) ** -0.5
+    def __init__(
+        self,
+        denoiser: StarDenoiser,
+        observed: Observed,
+        scale: float,
+        operator: Operator | None = None,
+    ):
+        super().__init__(denoiser, observed, operator)
+        self.scale = scale * float(self.ivar[self.ivar > 0].median()) ** -0.5
         self.variance = float(denoiser.scatter().square().mean())
 
-    def __call__(self, u, m):
-        """The guided estimate; arguments as above."""
-        u, x = self._differentiable(u, m)
+    def posterior(self, observed: Observed) -> PointEstimate:
+        """Move the estimate down the gradient of the misfit."""
+        u, x = self._differentiable(observed)
         with torch.enable_grad():
             norm = (self.ivar * (self.y - self.see(x)).square()).sum(1).sqrt()
             (slope,) = torch.autograd.grad(norm.sum(), u)
-        return self._clip(x.detach() - self.scale * (m**2 + self.variance) * slope)
+        moved = self.scale * (observed.noise**2 + self.variance) * slope
+        return PointEstimate(self._clip(x.detach() - moved))
 
 
 class PiGDM(Guided):
     """Pseudo-inverse guidance."""
 
-    def __call__(self, u, m):
-        """The guided estimate; arguments as above."""
-        u, x = self._differentiable(u, m)
-        spread = self.denoiser.scatter() ** 2
+    def posterior(self, observed: Observed) -> PointEstimate:
+        """Move the estimate by what a Gaussian of even variance would learn."""
+        u, x = self._differentiable(observed)
+        spread, m = self.denoiser.scatter() ** 2, observed.noise
         r2 = m**2 * spread / (m**2 + spread)
         away = self.ivar.sqrt() * (self.y - self.see(x.detach()))
         (moved,) = torch.autograd.grad(x, u, self.see.adjoint(self._whiten(r2)(away)))
-        return self._clip(x.detach() + r2 * moved)
+        return PointEstimate(self._clip(x.detach() + r2 * moved))
 
 
 class MMPS(Guided):
-    """Moment matching with the covariance that the network says; ``denoiser`` is one of
-    :mod:`specnb.denoising.local_prior`."""
+    """Moment matching with the covariance that the network itself says.
 
-    def _learn(self, x, covariance, basis, own, noise):
-        """Condition spectra of a Gaussian on the observation, of which each sees one with some (whitened) noise."""
-        weigh, root, seen = self._whiten(own), self.ivar.sqrt(), self.see(basis.mT).mT
-        away = root * (self.y - self.see(x)) - noise
+    Parameters
+    ----------
+    denoiser : SubspaceDenoiser
+    observed, operator
+        As of :class:`Guided`.
+    """
+
+    denoiser: SubspaceDenoiser
+
+    def posterior(self, observed: Observed) -> SpectrumPosterior:
+        """Condition the network's local posterior on the observation."""
+        return _Conditioned(self, LocalPosterior(self.denoiser, observed))
+
+
+class _Conditioned(SpectrumPosterior):
+    """A local posterior p(x | u), a Gaussian, and what an observation adds to it."""
+
+    def __init__(self, guided: MMPS, local: LocalPosterior):
+        self._guided = guided
+        self._x, self._covariance, self._basis, self._own = local.gaussian()
+
+    @property
+    def mean(self) -> torch.Tensor:
+        """E[x | u, y], shape (n, pixels)."""
+        return self._learn(self._x, 0.0)
+
+    def draw(self, rng: torch.Generator) -> torch.Tensor:
+        """Draw p(x | u), and condition it (Papandreou & Yuille 2010)."""
+        x, seen = self._x, self._guided.ivar.shape[1]
+
+        def noise(*shape):
+            return torch.randn(*shape, generator=rng, device=x.device)
+
+        root = torch.linalg.cholesky(self._covariance).float()
+        components = (root @ noise(*root.shape[:2], 1))[..., 0]
+        x = x + components @ self._basis.mT + self._own.sqrt() * noise(*x.shape)
+        return self._learn(x, noise(len(x), seen))
+
+    def _learn(self, x: torch.Tensor, noise: torch.Tensor | float) -> torch.Tensor:
+        """Condition spectra on the observation, of which each sees one with some (whitened) noise."""
+        guided, basis, own = self._guided, self._basis, self._own
+        see, root = guided.see, guided.ivar.sqrt()
+        weigh, seen = guided._whiten(own), see(basis.mT).mT
+        away = root * (guided.y - see(x)) - noise
         information = (weigh(root * seen.mT) @ seen).double()
         right = (weigh(away) @ seen).double()
         one = torch.eye(len(information), dtype=torch.float64, device=x.device)
-        solved = torch.linalg.solve(one + information @ covariance, right[..., None])
-        z = (covariance @ solved)[..., 0].float()
+        solved = torch.linalg.solve(one + information @ self._covariance, right[..., None])
+        z = (self._covariance @ solved)[..., 0].float()
         left = away - root * (z @ seen.mT)
-        return x + z @ basis.mT + own * self.see.adjoint(weigh(left))
-
-    def __call__(self, u, m):
-        """The guided estimate; arguments as above."""
-        return self._learn(*self.denoiser.local(u, m), 0.0)
-
-    def draw(self, u, m, rng):
-        """A draw of p(x | u, y) as this approximates it: one of p(x | u), conditioned (Papandreou & Yuille 2010)."""
-        x, covariance, basis, own = self.denoiser.local(u, m)
-
-        def noise(*shape):
-            return torch.randn(*shape, generator=rng, device=u.device)
-
-        root = torch.linalg.cholesky(covariance).float()
-        x = x + (root @ noise(*root.shape[:2], 1))[..., 0] @ basis.mT + own.sqrt() * noise(*x.shape)
-        return self._learn(x, covariance, basis, own, noise(len(x), self.ivar.shape[1]))
+        return x + z @ basis.mT + own * see.adjoint(weigh(left))

@@ -5,10 +5,10 @@ Each is a sparse matrix with rows that sum to 1, so that a continuum of 1 stays 
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, eye_array, sparray
 from scipy.special import erf
 
-from specnb.grid import DLOGLAM, N_PIXELS
+from specnb.grid import DLOGLAM, N_PIXELS, SIGMA_PER_FWHM
 from specnb.world.stars import RESOLUTION
 
 REACH = 5
@@ -24,34 +24,34 @@ class Operator:
         Shape (k, pixels).
     """
 
-    def __init__(self, matrix):
+    def __init__(self, matrix: sparray):
         self.matrix = csr_array(matrix)
         self._there, self._back = (self._tensor(m) for m in (self.matrix, self.matrix.T))
 
     @staticmethod
-    def _tensor(matrix):
+    def _tensor(matrix: sparray) -> torch.Tensor:
         m = csr_array(matrix).astype("f4").tocoo()
         index = torch.from_numpy(np.stack(m.coords).astype("i8"))
         return torch.sparse_coo_tensor(
             index, torch.from_numpy(m.data), m.shape, check_invariants=True
         ).coalesce()
 
-    def __call__(self, x):
-        """A x of spectra (n, pixels) → (n, k)."""
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute A x of spectra (n, pixels) → (n, k)."""
         return (self._there.to(x.device) @ x.mT).mT
 
-    def adjoint(self, y):
-        """Aᵀ y, (n, k) → (n, pixels)."""
+    def adjoint(self, y: torch.Tensor) -> torch.Tensor:
+        """Compute Aᵀ y, (n, k) → (n, pixels)."""
         return (self._back.to(y.device) @ y.mT).mT
 
 
-def identity(pixels=N_PIXELS):
-    """The native instrument."""
-    return Operator(csr_array(np.eye(pixels)))
+def identity(pixels: int = N_PIXELS) -> Operator:
+    """Make the native instrument."""
+    return Operator(eye_array(pixels, format="csr"))
 
 
-def lower_resolution(resolution, pixels=N_PIXELS):
-    """From R = 1800 to a lower resolving power, Gaussian, on the same pixels.
+def lower_resolution(resolution: float, pixels: int = N_PIXELS) -> Operator:
+    """Smooth from R = 1800 to a lower resolving power, Gaussian, on the same pixels.
 
     The kernel has the difference of the two variances and is integrated over each pixel.
 
@@ -64,17 +64,15 @@ def lower_resolution(resolution, pixels=N_PIXELS):
         raise ValueError(
             f"resolution is {resolution}; give one below {RESOLUTION:g}, that of the native spectra"
         )
-    width = (
-        np.sqrt(resolution**-2 - RESOLUTION**-2) / np.sqrt(8 * np.log(2)) / (np.log(10) * DLOGLAM)
-    )
+    width = SIGMA_PER_FWHM * np.sqrt(resolution**-2 - RESOLUTION**-2) / (np.log(10) * DLOGLAM)
     away = np.arange(pixels)[None] - np.arange(pixels)[:, None]
     cumulative = [0.5 * (1 + erf((away + side) / (np.sqrt(2) * width))) for side in (-0.5, 0.5)]
     kernel = np.where(np.abs(away) <= REACH * width + 1, cumulative[1] - cumulative[0], 0.0)
     return Operator(csr_array(kernel / kernel.sum(1, keepdims=True)))
 
 
-def rebin(factor, pixels=N_PIXELS):
-    """To pixels ``factor`` times as wide in log λ: the mean flux of each, by overlap; a last part of one is left out.
+def rebin(factor: float, pixels: int = N_PIXELS) -> Operator:
+    """Rebin to pixels ``factor`` times as wide in log λ: the mean flux of each; a last part of one is left out.
 
     Raises
     ------

@@ -13,17 +13,25 @@ The others start from pure noise, with guided denoisers (:mod:`specnb.sampling.g
 network that sees y beside the state (the plan's MVP-1.0).
 """
 
-from functools import partial
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from specnb import validate
 from specnb.denoising import networks
-from specnb.denoising.noisemaps import MASKED, noise_map
+from specnb.denoising.base import Estimate, StarDenoiser, by_draw, by_mean
+from specnb.denoising.local_prior import LocalPosterior, SubspaceDenoiser, SupervisedDenoiser
 from specnb.grid import N_PIXELS
+from specnb.observed import MASKED, Observed
 from specnb.sampling import guidance, reverse, split_gibbs
+from specnb.sampling.instruments import Operator
+from specnb.world import streams
 
 LOWEST, LOWEST_MEANS = 0.1, 1e-3
 """Last levels before 0 from y: where the star is known ten times better than at 1; and for samplers by means, where
@@ -36,117 +44,160 @@ DPS_SCALE = 35.0
 AT_ONCE = 512
 """Draws of a star that are computed together."""
 
+Tensor = torch.Tensor
+Rng = torch.Generator
 
-def own_levels(model, y, ivar, n, steps, rng, lowest=LOWEST_MEANS):
-    """States u (n, 3136) that y is, falling levels, and the noise map at level 1 (1, 3136)."""
-    m = noise_map(ivar)
-    u = torch.where(m < MASKED, y, model.mean).repeat(n, 1)
+
+def own_levels(
+    model: StarDenoiser, y: Observed, n: int, steps: int, rng: Rng, lowest: float = LOWEST_MEANS
+) -> tuple[Tensor, list[float]]:
+    """Draw the states u (n, 3136) that an observation is, and falling levels from 1 on."""
+    seen = y.noise < MASKED
+    u = torch.where(seen, y.flux, model.mean).repeat(n, 1)
     noise = MASKED * torch.randn(u.shape, generator=rng, device=u.device)
-    u = torch.where(m < MASKED, u, u + noise)  # a state of that level, as any other pixel's
-    return u, [*np.geomspace(1, lowest, steps), 0.0] if steps > 1 else [1.0, 0.0], m
+    u = torch.where(seen, u, u + noise)  # a state of that level, as any other pixel's
+    return u, [*np.geomspace(1, lowest, steps), 0.0] if steps > 1 else [1.0, 0.0]
 
 
-def exact(model, y, ivar, n, steps, rng, operator=None):
-    """The reverse SDE from the observation; y and ivar (1, k) → (n, 3136)."""
-    draw = partial(model.draw, rng=rng)
+def exact(
+    model: SubspaceDenoiser,
+    y: Observed,
+    n: int,
+    steps: int,
+    rng: Rng,
+    operator: Operator | None = None,
+) -> Tensor:
+    """Run the reverse SDE from one observation, in the operator's k pixels; (n, 3136)."""
+    draw = by_draw(model, rng)
     if operator is not None:
-        return split_gibbs.sample(draw, operator, y, ivar, model.mean.expand(n, -1), steps, rng)
-    u, ms, m = own_levels(model, y, ivar, n, steps, rng, LOWEST)
-    return reverse.reverse(draw, u, ms, 1.0, rng, m)
+        return split_gibbs.sample(draw, operator, y, model.mean.expand(n, -1), steps, rng)
+    u, ms = own_levels(model, y, n, steps, rng, LOWEST)
+    return reverse.reverse(draw, u, ms, 1.0, rng, y.noise)
 
 
-def ancestral(model, y, ivar, n, steps, rng):
-    """The same by means, first order; arguments and result as for :func:`exact`, here and below."""
-    u, ms, m = own_levels(model, y, ivar, n, steps, rng)
-    return reverse.reverse(model, u, ms, 1.0, rng, m)
+def ancestral(model: StarDenoiser, y: Observed, n: int, steps: int, rng: Rng) -> Tensor:
+    """Go the same way by means, first order; arguments and result as for :func:`exact`, here and below."""
+    u, ms = own_levels(model, y, n, steps, rng)
+    return reverse.reverse(by_mean(model), u, ms, 1.0, rng, y.noise)
 
 
-def heun(model, y, ivar, n, steps, rng):
-    """The same by means, second order."""
-    u, ms, m = own_levels(model, y, ivar, n, (steps + 1) // 2, rng)
-    return reverse.heun(model, u, ms, 1.0, rng, m)
+def heun(model: StarDenoiser, y: Observed, n: int, steps: int, rng: Rng) -> Tensor:
+    """Go the same way by means, second order."""
+    u, ms = own_levels(model, y, n, (steps + 1) // 2, rng)
+    return reverse.heun(model, u, ms, 1.0, rng, y.noise)
 
 
-def ddim(model, y, ivar, n, steps, rng):
-    """The same without noise: one spectrum, n times."""
-    u, ms, m = own_levels(model, y, ivar, n, steps, rng)
-    return reverse.reverse(model, u, ms, 0.0, rng, m)
+def ddim(model: StarDenoiser, y: Observed, n: int, steps: int, rng: Rng) -> Tensor:
+    """Go the same way without noise: one spectrum, n times."""
+    u, ms = own_levels(model, y, n, steps, rng)
+    return reverse.reverse(by_mean(model), u, ms, 0.0, rng, y.noise)
 
 
-def from_noise(denoise, model, n, steps, rng):
-    """The reverse SDE from pure noise by any denoiser; (n, 3136)."""
-    scatter = model.scatter()
-    ms = reverse.levels(float(scatter.mean()), steps)
-    noise = torch.randn(n, len(scatter), generator=rng, device=scatter.device)
-    return reverse.reverse(
-        denoise, model.mean + (scatter**2 + float(ms[0]) ** 2).sqrt() * noise, ms, 1.0, rng
-    )
+def from_noise(estimate: Estimate, model: StarDenoiser, n: int, steps: int, rng: Rng) -> Tensor:
+    """Run the reverse SDE from pure noise; (n, 3136)."""
+    start, ms = reverse.noise_start(model, n, steps, rng)
+    return reverse.reverse(estimate, start, ms, 1.0, rng)
 
 
-def egpps(model, y, ivar, n, steps, rng):
-    """From pure noise with the exact posterior score of a Gaussian product."""
-    return from_noise(
-        partial(guidance.GaussianProduct(model, y, ivar).draw, rng=rng), model, n, steps, rng
-    )
+def egpps(model: StarDenoiser, y: Observed, n: int, steps: int, rng: Rng) -> Tensor:
+    """Start from pure noise with the exact posterior score of a Gaussian product."""
+    guided = guidance.GaussianProduct(model, y)
+    return from_noise(by_draw(guided, rng), model, n, steps, rng)
 
 
-def dps(model, y, ivar, n, steps, rng, operator=None, scale=DPS_SCALE):
-    """Diffusion posterior sampling."""
-    return from_noise(guidance.DPS(model, y, ivar, scale, operator), model, n, steps, rng)
+def dps(
+    model: StarDenoiser,
+    y: Observed,
+    n: int,
+    steps: int,
+    rng: Rng,
+    operator: Operator | None = None,
+    scale: float = DPS_SCALE,
+) -> Tensor:
+    """Run diffusion posterior sampling."""
+    return from_noise(by_mean(guidance.DPS(model, y, scale, operator)), model, n, steps, rng)
 
 
-def pigdm(model, y, ivar, n, steps, rng, operator=None):
-    """Pseudo-inverse guidance."""
-    return from_noise(guidance.PiGDM(model, y, ivar, operator), model, n, steps, rng)
+def pigdm(
+    model: StarDenoiser,
+    y: Observed,
+    n: int,
+    steps: int,
+    rng: Rng,
+    operator: Operator | None = None,
+) -> Tensor:
+    """Sample with pseudo-inverse guidance."""
+    return from_noise(by_mean(guidance.PiGDM(model, y, operator)), model, n, steps, rng)
 
 
-def mmps(model, y, ivar, n, steps, rng, operator=None):
-    """Moment matching."""
-    return from_noise(
-        partial(guidance.MMPS(model, y, ivar, operator).draw, rng=rng), model, n, steps, rng
-    )
+def mmps(
+    model: SubspaceDenoiser,
+    y: Observed,
+    n: int,
+    steps: int,
+    rng: Rng,
+    operator: Operator | None = None,
+) -> Tensor:
+    """Sample with moment matching."""
+    return from_noise(by_draw(guidance.MMPS(model, y, operator), rng), model, n, steps, rng)
 
 
-def supervised(model, y, ivar, n, steps, rng):
-    """From pure noise with a network that sees the observation."""
-    y, m = torch.where(ivar > 0, y, model.mean), noise_map(ivar)
-    _, seen = model.look(y, m)
+def supervised(model: SupervisedDenoiser, y: Observed, n: int, steps: int, rng: Rng) -> Tensor:
+    """Start from pure noise with a network that sees the observation."""
+    y = y.filled(model.mean)
+    _, seen = model.look(y)
     ms = reverse.levels(float(model.scatter().mean()), steps)
-    start = model(y, m) + float(ms[0]) * torch.randn(n, y.shape[1], generator=rng, device=y.device)
-    return reverse.reverse(
-        partial(model, beside=tuple(part.expand(n, *part.shape[1:]) for part in seen)),
-        start,
-        ms,
-        1.0,
-        rng,
-    )
+    noise = torch.randn(n, len(model.mean), generator=rng, device=y.device)
+    start = model.posterior(y).mean + float(ms[0]) * noise
+    return reverse.reverse(by_mean(model.given(seen)), start, ms, 1.0, rng)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to draw from p(x | y).
+
+    Attributes
+    ----------
+    sample : callable
+        (model, one observation, draws, steps, generator[, operator]) → (n, 3136).
+    steps : int
+        Calls of the network by default.
+    sweeps : int
+        The same with an operator; 0 if it takes none.
+    model : str
+        The network that ships for it.
+    """
+
+    sample: Callable[..., Tensor]
+    steps: int
+    sweeps: int = 0
+    model: str = "bounded"
 
 
 METHODS = {
-    f.__name__: f for f in (exact, egpps, dps, pigdm, mmps, supervised, ancestral, heun, ddim)
+    "exact": Method(exact, 8, sweeps=40),
+    "egpps": Method(egpps, 30),
+    "dps": Method(dps, 100, sweeps=100),
+    "pigdm": Method(pigdm, 100, sweeps=100),
+    "mmps": Method(mmps, 30, sweeps=30),
+    "supervised": Method(supervised, 200, model="supervised"),
+    "ancestral": Method(ancestral, 100),
+    "heun": Method(heun, 100),
+    "ddim": Method(ddim, 10),
 }
-STEPS = {
-    "exact": 8,
-    "egpps": 30,
-    "dps": 100,
-    "pigdm": 100,
-    "mmps": 30,
-    "supervised": 200,
-    "ancestral": 100,
-    "heun": 100,
-    "ddim": 10,
-}
-"""Calls of the network by default."""
-
-SWEEPS = 40
-"""The same for ``exact`` with an operator."""
-
-WITH_OPERATOR = ("exact", "dps", "pigdm", "mmps")
+"""Name → method; below the public function there are no names."""
 
 
 def sample_posterior(
-    flux, ivar, n_samples=64, seed=0, method="exact", operator=None, steps=None, model=None
-):
+    flux: ArrayLike | Tensor,
+    ivar: ArrayLike | Tensor,
+    n_samples: int = 64,
+    seed: int = 0,
+    method: str = "exact",
+    operator: Operator | None = None,
+    steps: int | None = None,
+    model: StarDenoiser | None = None,
+) -> np.ndarray | Tensor:
     """Draw clean spectra that an observation allows.
 
     Parameters
@@ -163,7 +214,7 @@ def sample_posterior(
         The instrument, if it is not the native one: flux and ivar have its pixels then, and ``exact`` is split Gibbs
         sampling. The other methods that take it are ``mmps``, ``pigdm`` and ``dps``.
     steps : int, optional
-        Calls of the network; by default ``STEPS[method]``.
+        Calls of the network; by default that of ``METHODS[method]``.
     model : localprior.SubspaceDenoiser, optional
         By default the one that ships.
 
@@ -179,35 +230,46 @@ def sample_posterior(
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; choose one of {sorted(METHODS)}")
-    if operator is not None and method not in WITH_OPERATOR:
-        raise ValueError(
-            f"method is {method!r}; those that take an operator are {list(WITH_OPERATOR)}"
-        )
-    default = SWEEPS if operator is not None and method == "exact" else STEPS[method]
+    way = METHODS[method]
+    if operator is not None and not way.sweeps:
+        able = [name for name, other in METHODS.items() if other.sweeps]
+        raise ValueError(f"method is {method!r}; those that take an operator are {able}")
+    default = way.steps if operator is None else way.sweeps
     steps = validate.integer("steps", default if steps is None else steps, 1, 1000)
     n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
-    seen = {} if operator is None else {"operator": operator}
-    flux, ivar, restore = validate.spectra(
-        flux, ivar, N_PIXELS if operator is None else operator.matrix.shape[0]
-    )
-    shipped = "supervised" if method == "supervised" else "bounded"
-    model, out = model or networks.load(shipped, str(flux.device)), []
-    for i in tqdm(range(len(flux)), desc="sampling", unit="star", disable=len(flux) < 8):
-        (state,) = np.random.SeedSequence([seed, i]).generate_state(1, np.uint32)
-        rng = torch.Generator(flux.device).manual_seed(int(state))
-        parts = [min(AT_ONCE, n_samples - first) for first in range(0, n_samples, AT_ONCE)]
-        with torch.no_grad():
-            draws = [
-                METHODS[method](model, flux[i : i + 1], ivar[i : i + 1], n, steps, rng, **seen)
-                for n in parts
-            ]
-        out.append(torch.cat(draws))
-    return restore(torch.stack(out))
+    pixels = N_PIXELS if operator is None else operator.matrix.shape[0]
+    observed, restore = validate.spectra(flux, ivar, pixels)
+    return restore(draws(observed, n_samples, seed, way, operator, steps, model))
 
 
 @torch.no_grad()
-def band(flux, ivar, model=None):
-    """68 % of what an observation allows in each pixel, in closed form: that of one pass (``exact`` with one step).
+def draws(
+    observed: Observed,
+    n_samples: int,
+    seed: int = 0,
+    way: Method = METHODS["exact"],
+    operator: Operator | None = None,
+    steps: int | None = None,
+    model: StarDenoiser | None = None,
+) -> Tensor:
+    """Draw as :func:`sample_posterior` does, of observations that were checked; (n, n_samples, 3136)."""
+    model, out = model or networks.load(way.model, str(observed.device)), []
+    steps, seen = steps or way.steps, {} if operator is None else {"operator": operator}
+    sizes = [min(AT_ONCE, n_samples - first) for first in range(0, n_samples, AT_ONCE)]
+    stars = tqdm(
+        observed.split(1), "sampling", len(observed), unit="star", disable=len(observed) < 8
+    )
+    for i, star in enumerate(stars):
+        rng = streams.of_spectrum(seed, i, observed.device)
+        parts = [way.sample(model, star, n, steps, rng, **seen) for n in sizes]
+        out.append(torch.cat(parts))
+    return torch.stack(out)
+
+
+def band(
+    flux: ArrayLike | Tensor, ivar: ArrayLike | Tensor, model: SubspaceDenoiser | None = None
+) -> tuple[np.ndarray | Tensor, np.ndarray | Tensor]:
+    """Compute 68 % of what an observation allows in each pixel, in closed form (``exact`` with one step).
 
     Parameters
     ----------
@@ -224,12 +286,19 @@ def band(flux, ivar, model=None):
     ValueError
         See :func:`specnb.validate.spectra`.
     """
-    flux, ivar, restore = validate.spectra(flux, ivar)
-    model = model or networks.load("bounded", str(flux.device))
+    observed, restore = validate.spectra(flux, ivar)
+    low, high = band_of(observed, model)
+    return restore(low), restore(high)
+
+
+@torch.no_grad()
+def band_of(observed: Observed, model: SubspaceDenoiser | None = None) -> tuple[Tensor, Tensor]:
+    """Compute the band as :func:`band` does, of observations that were checked; (n, 3136) each."""
+    model = model or networks.load("bounded", str(observed.device))
     low, high = [], []
-    for y, w in zip(flux[:, None], ivar[:, None], strict=True):
-        mean, covariance, basis, own = model.local(torch.where(w > 0, y, model.mean), noise_map(w))
+    for star in observed.filled(model.mean).split(1):
+        mean, covariance, basis, own = LocalPosterior(model, star).gaussian()
         scatter = (((basis @ covariance[0].float()) * basis).sum(1) + own[0]).sqrt()
         low.append(mean[0] - scatter)
         high.append(mean[0] + scatter)
-    return restore(torch.stack(low)), restore(torch.stack(high))
+    return torch.stack(low), torch.stack(high)

@@ -10,14 +10,19 @@ from its own noise level, and z from x and y, a Gaussian of mean :math:`x + R^2A
 :math:`R^2 - R^2A^\top\Sigma^{-1}AR^2`.
 """
 
+from collections.abc import Callable
+
 import torch
+
+from specnb.observed import Observed
+from specnb.sampling.instruments import Operator
 
 MARGIN = 0.9
 """Share of the largest R² for which the narrowed likelihood is one."""
 
 
-def copy_variance(a, ivar):
-    """A diagonal R² with :math:`AR^2A^\\top < \\Sigma`, (pixels,), of A (k, pixels) and ivar (k,), float64.
+def copy_variance(a: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+    """Find a diagonal R² with :math:`AR^2A^\\top < \\Sigma`, (pixels,), of A (k, pixels) and ivar (k,), float64.
 
     For A without negative entries, :math:`AR^2A^\\top` is at most the diagonal matrix of its row sums.
     """
@@ -34,16 +39,23 @@ def copy_variance(a, ivar):
 
 
 @torch.no_grad()
-def sample(draw, operator, y, ivar, start, sweeps, rng):
+def sample(
+    draw: Callable[[Observed], torch.Tensor],
+    operator: Operator,
+    observed: Observed,
+    start: torch.Tensor,
+    sweeps: int,
+    rng: torch.Generator,
+) -> torch.Tensor:
     """Run chains side by side.
 
     Parameters
     ----------
     draw : callable
-        (z, standard deviations (1, pixels)) → x, a draw of p(x | z), (n, pixels).
+        States z of noise R → x, a draw of p(x | z), (n, pixels).
     operator : specnb.sampling.instruments.Operator
-    y, ivar : torch.Tensor
-        Observation and inverse variance, (1, k).
+    observed : Observed
+        One observation, in the operator's k pixels.
     start : torch.Tensor
         x of every chain, (n, pixels).
     sweeps : int
@@ -54,6 +66,7 @@ def sample(draw, operator, y, ivar, start, sweeps, rng):
     torch.Tensor
         x of every chain after the last sweep, (n, pixels).
     """
+    y, ivar = observed.flux, observed.ivar
     x, weight = start, ivar[0].double()
     a = torch.from_numpy(operator.matrix.toarray()).to(weight)
     r2 = copy_variance(a, weight)
@@ -63,5 +76,5 @@ def sample(draw, operator, y, ivar, start, sweeps, rng):
     for _ in range(sweeps):
         toward = r2 * operator.adjoint(ivar * (y - operator(x)))
         z = x + toward + torch.randn(x.shape, generator=rng, device=x.device) @ root.mT
-        x = draw(z, m)
+        x = draw(Observed.state(z, m))
     return x

@@ -10,18 +10,19 @@ is as likely as an up-crossing of t: with the correlation ρ of neighbours, :mat
 """
 
 import numpy as np
+import torch
 from astropy.table import Table
+from numpy.typing import ArrayLike
 from scipy.ndimage import correlate1d
-from scipy.signal import find_peaks
-from scipy.special import owens_t
-from scipy.stats import norm
+from scipy.special import ndtr, owens_t
 
 from specnb import validate
-from specnb.denoising.denoise import denoise
-from specnb.grid import DLOGLAM, WAVE
+from specnb.denoising.denoise import named
+from specnb.grid import DLOGLAM, SIGMA_PER_FWHM, WAVE
+from specnb.observed import Observed
 from specnb.world.stars import RESOLUTION
 
-SIGMA = 1 / (RESOLUTION * np.sqrt(8 * np.log(2)) * np.log(10) * DLOGLAM)
+SIGMA = SIGMA_PER_FWHM / (RESOLUTION * np.log(10) * DLOGLAM)
 """Standard deviation of the line-spread function in pixels, 1.02."""
 
 RADIUS = 4
@@ -30,23 +31,28 @@ LINE = np.exp(-0.5 * (_OFFSETS / SIGMA) ** 2)
 """g, of depth 1."""
 
 
-def matched_filter(residual, ivar):
-    """T and depth (positive in absorption) of a line at every pixel, (n, pixels) each; NaN where there are no data."""
+def matched_filter(residual: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute T and depth (positive in absorption) of a line at every pixel, (n, pixels); NaN without data."""
     weight = correlate1d(ivar, LINE**2, mode="constant")
     signal = correlate1d(-residual * ivar, LINE, mode="constant")
     with np.errstate(invalid="ignore", divide="ignore"):
         return signal / np.sqrt(weight), signal / weight
 
 
-def false_alarm(t, n):
-    """Probability that noise alone exceeds \\|T\\| = t somewhere in ``n`` pixels."""
+def false_alarm(t: ArrayLike, n: int) -> np.ndarray:
+    """Compute the probability that noise alone exceeds \\|T\\| = t somewhere in ``n`` pixels."""
     rho = np.correlate(LINE, LINE, "full")[2 * RADIUS + 1] / (LINE**2).sum()
     crossings = 2 * owens_t(t, np.sqrt((1 - rho) / (1 + rho)))
-    return -np.expm1(-2 * (n * crossings + norm.sf(t)))
+    return -np.expm1(-2 * (n * crossings + ndtr(-t)))
 
 
-def anomalies(flux, ivar, p_value=0.01, method="bounded"):
-    """Windows where an observation disagrees with every spectrum that the prior can explain.
+def anomalies(
+    flux: ArrayLike | torch.Tensor,
+    ivar: ArrayLike | torch.Tensor,
+    p_value: float = 0.01,
+    method: str = "bounded",
+) -> Table:
+    """Find windows where an observation disagrees with every spectrum that the prior can explain.
 
     Parameters
     ----------
@@ -70,22 +76,27 @@ def anomalies(flux, ivar, p_value=0.01, method="bounded"):
     """
     if not 0 < p_value < 1:
         raise ValueError(f"p_value is {p_value}; give a probability between 0 and 1")
-    flux, ivar, _ = validate.spectra(flux, ivar)
-    residual, ivar = (v.double().cpu().numpy() for v in (flux - denoise(flux, ivar, method), ivar))
-    t, depth = matched_filter(residual, ivar)
+    observed, _ = validate.spectra(flux, ivar)
+    return find(observed, named(method, observed.device).denoise(observed), p_value)
+
+
+def find(observed: Observed, denoised: torch.Tensor, p_value: float = 0.01) -> Table:
+    """Find the windows of :func:`anomalies`, of n spectra that were checked and denoised (n, 3136)."""
+    from scipy.signal import find_peaks  # here, because it takes half a second to import
+
+    pair = observed.flux - denoised, observed.ivar
+    residual, weight = (v.double().cpu().numpy() for v in pair)
+    t, depth = matched_filter(residual, weight)
     rows = []
     for i, (significance, amplitude) in enumerate(
         zip(np.nan_to_num(np.abs(t)), depth, strict=True)
     ):
-        n = int((ivar[i] > 0).sum())
+        n = int((weight[i] > 0).sum())
         peaks, _ = find_peaks(significance, distance=RADIUS)
         for k in peaks[false_alarm(significance[peaks], n) < p_value]:
             area = amplitude[k] * np.sqrt(2 * np.pi) * SIGMA * np.log(10) * DLOGLAM * WAVE[k]
-            rows.append(
-                (i, WAVE[k], amplitude[k], area, significance[k], false_alarm(significance[k], n))
-            )
-    names, units = (
-        ("spectrum", "wave", "depth", "ew", "snr", "p_value"),
-        (None, "AA", None, "AA", None, None),
-    )
+            chance = false_alarm(significance[k], n)
+            rows.append((i, WAVE[k], amplitude[k], area, significance[k], chance))
+    names = ("spectrum", "wave", "depth", "ew", "snr", "p_value")
+    units = (None, "AA", None, "AA", None, None)
     return Table(rows=rows or None, names=names, dtype=("i4", *["f8"] * 5), units=units)

@@ -13,6 +13,8 @@ and the likelihood with c integrated out is
 
 import torch
 
+from specnb.observed import Observed
+
 
 class Continuum:
     """Smooth functions and the prior of their coefficients.
@@ -25,17 +27,17 @@ class Continuum:
         Diagonal of P, shape (k,); 0 = nothing known about a coefficient.
     """
 
-    def __init__(self, basis, precision):
+    def __init__(self, basis: torch.Tensor, precision: torch.Tensor):
         self.basis, self.precision = basis, precision.double()
         self._pairs = torch.triu_indices(len(basis), len(basis))
         self._products = basis[self._pairs[0]] * basis[self._pairs[1]]
 
-    def __call__(self, c):
-        """1 + Σ c_k B_k, (n, k) → (n, 3136)."""
+    def __call__(self, c: torch.Tensor) -> torch.Tensor:
+        """Compute 1 + Σ c_k B_k, (n, k) → (n, 3136)."""
         return 1 + c @ self.basis
 
-    def curvature(self, weight):
-        """A for weights w F², (n, 3136) → (n, k, k), float64."""
+    def curvature(self, weight: torch.Tensor) -> torch.Tensor:
+        """Compute A for weights w F², (n, 3136) → (n, k, k), float64."""
         k = len(self.basis)
         matrix = torch.zeros(len(weight), k, k, dtype=torch.float64, device=weight.device)
         matrix[:, self._pairs[0], self._pairs[1]] = matrix[:, self._pairs[1], self._pairs[0]] = (
@@ -43,13 +45,17 @@ class Continuum:
         ).double()
         return matrix + torch.diag(self.precision)
 
-    def best(self, spectrum, flux, ivar):
-        """The best coefficients for a spectrum.
+    def best(
+        self, spectrum: torch.Tensor, observed: Observed
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Find the best coefficients for given spectra.
 
         Parameters
         ----------
-        spectrum, flux, ivar : torch.Tensor
-            F, y and w, shape (n, 3136).
+        spectrum : torch.Tensor
+            F, shape (n, 3136).
+        observed : Observed
+            y and w of n spectra, or of one for all.
 
         Returns
         -------
@@ -60,6 +66,7 @@ class Continuum:
         chi2 : torch.Tensor
             Σ w r² + ĉᵀPĉ at ĉ, shape (n,), float64.
         """
+        flux, ivar = observed.flux, observed.ivar
         weighted = ivar * spectrum
         root = torch.linalg.cholesky(self.curvature(weighted * spectrum))
         right = ((weighted * (flux - spectrum)) @ self.basis.T).double()
@@ -68,13 +75,13 @@ class Continuum:
         chi2 = (ivar * residual.square()).sum(1).double() + (self.precision * c.square()).sum(1)
         return c.float(), root, chi2
 
-    def log_likelihood(self, spectrum, flux, ivar):
-        """ln L with the coefficients integrated out, up to a constant; shapes as :meth:`best`, (n,) float64."""
-        _, root, chi2 = self.best(spectrum, flux, ivar)
+    def log_likelihood(self, spectrum: torch.Tensor, observed: Observed) -> torch.Tensor:
+        """Compute ln L with the coefficients integrated out, up to a constant: (n,) float64."""
+        _, root, chi2 = self.best(spectrum, observed)
         return -0.5 * chi2 - root.diagonal(dim1=1, dim2=2).log().sum(1)
 
-    def draw(self, c, root, generator):
-        """One sample of the coefficients given a spectrum, from what :meth:`best` returned; (n, k) float32."""
+    def draw(self, c: torch.Tensor, root: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Draw the coefficients given a spectrum, from what :meth:`best` returned; (n, k) float32."""
         normal = torch.randn(c.shape, generator=generator, dtype=torch.float64, device=c.device)
         return (
             c

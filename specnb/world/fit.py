@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import torch
 
+from specnb.observed import Observed
 from specnb.world import prior
 from specnb.world.continuum import Continuum
 from specnb.world.emulator import load_emulator
@@ -36,8 +37,8 @@ LIKELIEST = 1e-4
 
 
 @lru_cache(maxsize=2)
-def prior_continuum(device="cpu"):
-    """The continuum of the prior: five Legendre polynomials, coefficients N(0, 0.02)."""
+def prior_continuum(device: str = "cpu") -> Continuum:
+    """Make the continuum of the prior: five Legendre polynomials, coefficients N(0, 0.02)."""
     return Continuum(legendre(device), torch.full((5,), CONTINUUM_SIGMA**-2, device=device))
 
 
@@ -49,19 +50,19 @@ class World:
     continuum: Continuum
     resolution: float = RESOLUTION
 
-    def emulated(self, labels):
-        """F of labels (n, 6) float32 → (n, 3136); in small parts, which stay in a processor's cache."""
+    def emulated(self, labels: torch.Tensor) -> torch.Tensor:
+        """Compute F of labels (n, 6) float32 → (n, 3136); in small parts, which stay in a processor's cache."""
         with torch.no_grad():
             return torch.cat(
                 [normalised(rows, self.emulator, self.resolution) for rows in labels.split(ROWS)]
             )
 
-    def spectrum(self, z):
-        """F(z), (n, 6) float64 → (n, 3136) float32."""
+    def spectrum(self, z: torch.Tensor) -> torch.Tensor:
+        """Compute F(z), (n, 6) float64 → (n, 3136) float32."""
         return self.emulated(prior.from_normal(z).float())
 
-    def derivative(self, z, step=0.005):
-        """F and ∂F/∂z by differences, shapes (n, 3136) and (n, 6, 3136)."""
+    def derivative(self, z: torch.Tensor, step: float = 0.005) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute F and ∂F/∂z by differences, shapes (n, 3136) and (n, 6, 3136)."""
         offsets = step * torch.eye(6, dtype=z.dtype, device=z.device)
         around = torch.cat([z[:, None], z[:, None] + offsets], 1)
         flux = self.spectrum(around.flatten(0, 1)).unflatten(0, (-1, 7))
@@ -69,8 +70,8 @@ class World:
 
 
 @lru_cache(maxsize=2)
-def default_world(device="cpu"):
-    """The emulator that ships, R = 1800, the prior's continuum."""
+def default_world(device: str = "cpu") -> World:
+    """Make the world of the simulator: the emulator that ships, R = 1800, the prior's continuum."""
     return World(load_emulator(device), prior_continuum(device))
 
 
@@ -98,21 +99,22 @@ def _near_in_labels(a, b):
     return ((a - b).abs()[..., :3] < torch.tensor(DISTINCT, device=a.device)).all(-1)
 
 
-def search(world, flux, ivar):
-    """Starting points from templates: the best, the best two at other velocities, the best two of other labels.
+def search(world: World, observed: Observed) -> torch.Tensor:
+    """Find starting points from templates: the best, the best two at other velocities, the best two of other labels.
 
     Parameters
     ----------
     world : World
-    flux, ivar : torch.Tensor
-        Shape (n, 3136).
+    observed : Observed
+        n spectra.
 
     Returns
     -------
     torch.Tensor
         z, shape (n, 5, 6), float64.
     """
-    labels, spectra = _templates(world, str(flux.device))
+    flux, ivar = observed.flux, observed.ivar
+    labels, spectra = _templates(world, str(observed.device))
     chi2 = ivar @ spectra.square().T - 2 * (ivar * flux) @ spectra.T
     starts = [labels[chi2.argmin(1)]]
     for near in (_near_in_velocity, _near_in_velocity, _near_in_labels, _near_in_labels):
@@ -130,16 +132,20 @@ class Optimum:
     curvature: torch.Tensor
 
 
-def _objective(world, z, flux, ivar, weight):
+def objective(world: World, z: torch.Tensor, observed: Observed, weight: float) -> torch.Tensor:
+    """Compute χ² + p zᵀz at points z (n, 6), the continuum solved for; (n,) float64."""
     spectrum = world.spectrum(z)
-    c, root, chi2 = world.continuum.best(spectrum, flux, ivar)
-    return c, root, chi2 + weight * z.square().sum(1)
+    _, _, chi2 = world.continuum.best(spectrum, observed)
+    return chi2 + weight * z.square().sum(1)
 
 
-def normal_equations(world, z, flux, ivar, weight):
-    """Curvature and descent of half the objective in z, the continuum projected out (Gauss-Newton), and χ²."""
+def normal_equations(
+    world: World, z: torch.Tensor, observed: Observed, weight: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Compute curvature and descent of half the objective in z, the continuum projected out (Gauss-Newton), and χ²."""
     spectrum, slope = world.derivative(z)
-    c, root, chi2 = world.continuum.best(spectrum, flux, ivar)
+    c, root, chi2 = world.continuum.best(spectrum, observed)
+    flux, ivar = observed.flux, observed.ivar
     shape = world.continuum(c)
     rows = slope * (shape * ivar.sqrt())[:, None]
     columns = (spectrum * ivar.sqrt())[:, None] * world.continuum.basis
@@ -151,14 +157,21 @@ def normal_equations(world, z, flux, ivar, weight):
 
 
 @torch.no_grad()
-def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
+def solve(
+    world: World,
+    observed: Observed,
+    z: torch.Tensor,
+    weight: float = 1.0,
+    iterations: int = 30,
+    tolerance: float = 0.01,
+) -> Optimum:
     """Minimise from a start by Levenberg-Marquardt.
 
     Parameters
     ----------
     world : World
-    flux, ivar : torch.Tensor
-        Shape (n, 3136).
+    observed : Observed
+        n spectra.
     z : torch.Tensor
         Start, shape (n, 6), float64.
     weight : float
@@ -173,16 +186,16 @@ def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
     """
     z = z.clamp(-3, 3).clone()
     damping = torch.full_like(z[:, 0], 1e-2)
-    value = _objective(world, z, flux, ivar, weight)[2]
+    value = objective(world, z, observed, weight)
     active = torch.arange(len(z), device=z.device)
     for _ in range(iterations):
-        f, w = flux[active], ivar[active]
-        curvature, gradient, _ = normal_equations(world, z[active], f, w, weight)
+        some = observed[active]
+        curvature, gradient, _ = normal_equations(world, z[active], some, weight)
         scale = curvature.diagonal(dim1=1, dim2=2) + 1
         damped = curvature + torch.diag_embed(damping[active, None] * scale)
         step = torch.linalg.solve(damped, gradient[..., None])[..., 0].clamp(-1, 1)
         trial = (z[active] + step).clamp(-Z_MAX, Z_MAX)
-        new = _objective(world, trial, f, w, weight)[2]
+        new = objective(world, trial, some, weight)
         better = new < value[active]
         gain = torch.where(better, value[active] - new, 0.0)
         z[active] = torch.where(better[:, None], trial, z[active])
@@ -194,17 +207,17 @@ def solve(world, flux, ivar, z, weight=1.0, iterations=30, tolerance=0.01):
         active = active[moving]
         if not len(active):
             break
-    curvature, _, _ = normal_equations(world, z, flux, ivar, weight)
+    curvature, _, _ = normal_equations(world, z, observed, weight)
     return Optimum(z, value, curvature)
 
 
 @torch.no_grad()
-def best(world, flux, ivar, weight=1.0):
-    """The best of several starts, an :class:`Optimum`, and a list of all of them."""
-    starts = search(world, flux, ivar)
-    every = [solve(world, flux, ivar, start, weight) for start in starts.unbind(1)]
+def best(world: World, observed: Observed, weight: float = 1.0) -> tuple[Optimum, list[Optimum]]:
+    """Find the best of several starts, an :class:`Optimum`, and a list of all of them."""
+    starts = search(world, observed)
+    every = [solve(world, observed, start, weight) for start in starts.unbind(1)]
     choice = torch.stack([o.objective for o in every]).argmin(0)
-    row = torch.arange(len(flux), device=flux.device)
+    row = torch.arange(len(observed), device=observed.device)
     chosen = Optimum(
         *(
             torch.stack([getattr(o, k) for o in every])[choice, row]
@@ -214,18 +227,8 @@ def best(world, flux, ivar, weight=1.0):
     return chosen, every
 
 
-def labels(flux, ivar):
-    """The most likely labels: teff, logg, m_h, alpha_m, rv, vsini of checked spectra (n, 3136) → (n, 6), float64."""
-    world = default_world(str(flux.device))
-    rows = zip(flux.split(ROWS), ivar.split(ROWS), strict=True)
-    return torch.cat([prior.from_normal(best(world, f, w, LIKELIEST)[0].z) for f, w in rows])
-
-
-def denoise(flux, ivar):
-    """The spectrum of the most likely labels and its continuum; (n, 3136) → (n, 3136), as in
-    :mod:`specnb.denoising.denoise`."""
-    world, parts = default_world(str(flux.device)), []
-    for f, w in zip(flux.split(ROWS), ivar.split(ROWS), strict=True):
-        spectrum = world.emulated(labels(f, w).float())
-        parts.append(spectrum * world.continuum(world.continuum.best(spectrum, f, w)[0]))
-    return torch.cat(parts)
+def labels(observed: Observed) -> torch.Tensor:
+    """Find the most likely labels: teff, logg, m_h, alpha_m, rv, vsini of n spectra, (n, 6), float64."""
+    world = default_world(str(observed.device))
+    parts = [best(world, part, LIKELIEST)[0].z for part in observed.split(ROWS)]
+    return torch.cat([prior.from_normal(z) for z in parts])

@@ -11,12 +11,11 @@ labels: an error vector that knew the star would hand every method information t
 Functional forms and ranges were set by eye against the error vectors of LAMOST DR10 low-resolution spectra.
 """
 
-import math
 from functools import lru_cache
 
 import torch
 
-from specnb.grid import N_PIXELS, WAVE
+from specnb.grid import N_PIXELS, SIGMA_PER_FWHM, WAVE
 
 SNR_AT_UNIT_LEVEL = 5.0
 """Median S/N per pixel of the continuum at level 1; S/N = 5 / level."""
@@ -54,7 +53,7 @@ def _templates(device):
     )
     vacuum = torch.tensor([w * 1.000277 for w, _ in SKY_LINES], dtype=torch.float64)
     peak = torch.tensor([p for _, p in SKY_LINES], dtype=torch.float64)
-    width = vacuum / 1800 / math.sqrt(8 * math.log(2))
+    width = vacuum / 1800 * SIGMA_PER_FWHM
     lines = (
         peak[:, None] * torch.exp(-0.5 * ((wave - vacuum[:, None]) / width[:, None]) ** 2)
     ).sum(0)

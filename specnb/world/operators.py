@@ -24,6 +24,7 @@ from specnb.grid import (
     N_PIXELS,
     OVERSAMPLING,
     PIXEL_VELOCITY,
+    SIGMA_PER_FWHM,
     SPEED_OF_LIGHT,
 )
 
@@ -38,8 +39,6 @@ COARSE_RESOLUTION = 2500.0
 
 LIMB_DARKENING = 0.6
 """Linear limb-darkening coefficient of the rotation profile (Gray's usual value)."""
-
-SIGMA_PER_FWHM = 1 / math.sqrt(8 * math.log(2))
 
 
 class _BesselJ0(torch.autograd.Function):

@@ -32,6 +32,7 @@ from specnb.world.prior import (
     draw_labels,
     logg_min,
 )
+from specnb.world.streams import generator
 
 RESOLUTION = 1800.0
 """Resolving power of the native spectra."""
@@ -44,8 +45,6 @@ TRAINING_SNR = (5.0, 2000.0)
 
 FLAT_LEVELS = (5e-4, 20.0)
 """For training too: noise that is equal in all pixels, from next to none to where nothing of a star is left."""
-
-SPLITS = {"train": 0, "validation": 1, "test": 2}
 
 
 @lru_cache(maxsize=4)
@@ -68,16 +67,6 @@ def clean(labels, emulator, resolution=RESOLUTION):
     return normalised(labels, emulator, resolution) * (
         1 + labels[:, 6:] @ legendre(str(labels.device))
     )
-
-
-def generator(split, seed, step=0, device="cpu"):
-    """A torch generator of its own for (split, seed, step).
-
-    torch's CPU generator keeps 32 bits of a seed, too few for streams that must never meet: the split is written into
-    the two lowest, so that splits are disjoint for certain, and the rest is a hash of (seed, step).
-    """
-    (state,) = np.random.SeedSequence([seed, step]).generate_state(1, np.uint32)
-    return torch.Generator(device).manual_seed(int(state) & ~0b11 | SPLITS[split])
 
 
 @dataclass

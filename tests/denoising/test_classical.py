@@ -10,6 +10,8 @@ import specnb
 from specnb import validate
 from specnb.denoising import classical
 from specnb.denoising.nets import DnCNN1D
+from specnb.denoising.subspace import LinearDenoiser
+from specnb.observed import Observed
 from specnb.world.stars import draw, generator
 
 METHODS = sorted(classical.METHODS)
@@ -17,8 +19,12 @@ METHODS = sorted(classical.METHODS)
 
 def stars(n, seed, snr):
     s = specnb.simulate(n, seed, snr=snr)
-    flux, ivar, _ = validate.spectra(s.observed, s.ivar)
-    return torch.from_numpy(s.flux), flux, ivar
+    observed, _ = validate.spectra(s.observed, s.ivar)
+    return torch.from_numpy(s.flux), observed.flux, observed.ivar
+
+
+def denoised(method, flux, ivar, **settings):
+    return classical.METHODS[method](**settings).denoise(Observed(flux, ivar))
 
 
 # --- every method -----------------------------------------------------------------------------------------------------
@@ -27,7 +33,7 @@ def stars(n, seed, snr):
 @pytest.mark.parametrize("method", METHODS)
 def test_no_worse_than_the_observation(method):
     x, flux, ivar = stars(32, 5, 10.0)
-    estimate, good = classical.METHODS[method](flux, ivar), ivar > 0
+    estimate, good = denoised(method, flux, ivar), ivar > 0
     assert estimate.dtype == torch.float32
     assert estimate.shape == flux.shape
     assert torch.isfinite(estimate).all()
@@ -41,15 +47,15 @@ def test_no_worse_than_the_observation(method):
 def test_bad_pixels_do_not_matter(method):
     _, flux, ivar = stars(2, 6, 20.0)
     wild = torch.where(ivar > 0, flux, 1e4)
-    assert torch.equal(classical.METHODS[method](wild, ivar), classical.METHODS[method](flux, ivar))
+    assert torch.equal(denoised(method, wild, ivar), denoised(method, flux, ivar))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_star_alone_is_the_star_in_a_batch(method):
     _, flux, ivar = stars(20, 7, np.geomspace(3, 1000, 20))
-    many = classical.METHODS[method](flux, ivar)
+    many = denoised(method, flux, ivar)
     for i in (0, 8, 19):
-        one = classical.METHODS[method](flux[i : i + 1], ivar[i : i + 1])
+        one = denoised(method, flux[i : i + 1], ivar[i : i + 1])
         assert ((many[i] - one[0]) * ivar[i].sqrt()).abs().max() < (
             0.2 if method == "gp" else 1e-3
         )  # gp iterates
@@ -59,7 +65,7 @@ def test_a_star_alone_is_the_star_in_a_batch(method):
 def test_one_good_pixel_is_enough_to_stay_finite(method):
     ivar = torch.zeros(1, 3136)
     ivar[0, 100] = 100.0
-    assert torch.isfinite(classical.METHODS[method](torch.ones(1, 3136), ivar)).all()
+    assert torch.isfinite(denoised(method, torch.ones(1, 3136), ivar)).all()
 
 
 def test_none_bridges_linearly():
@@ -69,14 +75,16 @@ def test_none_bridges_linearly():
         ivar[0, bad] = 0
         flux[0, bad] = 7.0
     expected[0, :3] = expected[0, 3]  # beyond the last good pixel: constant
-    assert torch.allclose(classical.none(flux, ivar), expected)
+    assert torch.allclose(denoised("none", flux, ivar), expected)
     assert flux[0, 10] == 7  # the caller's spectrum is left alone
 
 
 def test_each_star_gets_the_entry_of_its_snr():
     ivar = torch.tensor([3.0, 7.9, 8.1, 99.0, 101.0, 5000.0])[:, None].expand(-1, 3136) ** 2
     ivar = ivar * (torch.arange(3136) % 3 > 0)  # bad pixels do not lower the S/N
-    found = {entry: rows.tolist() for entry, rows in classical._by_snr(ivar, "abcdefgh")}
+    found = {
+        entry: rows.tolist() for entry, rows in classical._by_snr(Observed(ivar, ivar), "abcdefgh")
+    }
     assert found == {"a": [0, 1], "b": [2], "e": [3], "f": [4], "h": [5]}
     assert len(classical.COMPONENTS) == len(classical.POLYNOMIALS) == len(classical.BINS)
 
@@ -87,10 +95,9 @@ def test_each_star_gets_the_entry_of_its_snr():
 def test_single_precision_is_enough():
     """Sums over pixels are in float32; at S/N 2000 their errors must still be far below those of the estimate."""
     x, flux, ivar = stars(16, 8, 2000.0)
-    double = classical.linear(
-        flux.double(), ivar.double(), *(p.double() for p in classical.moments())
-    )
-    difference = (classical.wiener(flux, ivar) - double).square().mean().sqrt()
+    exact = LinearDenoiser(*(p.double() for p in classical.moments()))
+    double = exact.denoise(Observed(flux.double(), ivar.double()))
+    difference = (denoised("wiener", flux, ivar) - double).square().mean().sqrt()
     assert difference < 1e-3 * (double - x).square().mean().sqrt()
 
 
@@ -117,10 +124,10 @@ def test_gp_equals_the_dense_solution():
     _, flux, ivar = stars(1, 9, 10.0)
     kernel = torch.fft.irfft(classical._density(6400).double())[:3136]
     lag = (torch.arange(3136)[:, None] - torch.arange(3136)).abs()
-    y, w = (v[0].double() for v in classical._bridged(flux, ivar))
+    y, w = (v[0].double() for v in classical.bridged(Observed(flux, ivar)))
     mean, k = classical.moments()[0].double(), kernel[lag]
     dense = mean + k @ torch.linalg.solve(k + (1 / w).diag(), y - mean)
-    error = (classical.gp(flux, ivar)[0] - dense).square().mean().sqrt()
+    error = (denoised("gp", flux, ivar)[0] - dense).square().mean().sqrt()
     assert error < 0.01 * (dense - y).square().mean().sqrt()
 
 
@@ -130,7 +137,7 @@ def test_gp_equals_the_dense_solution():
 @pytest.mark.parametrize(("window", "order"), [(7, 2), (9, 4), (1, 0)])
 def test_savgol_with_equal_weights_is_scipys(window, order):
     _, flux, _ = stars(2, 10, 10.0)
-    found = classical.savgol(flux, torch.full_like(flux, 100.0), window, order)
+    found = denoised("savgol", flux, torch.full_like(flux, 100.0), window=window, order=order)
     expected = savgol_filter(flux.double().numpy(), window, order, mode="interp")
     inner = slice(window, -window)
     assert np.allclose(found[:, inner], expected[:, inner], atol=1e-5)
@@ -140,7 +147,8 @@ def test_savgol_leaves_a_polynomial_of_its_order_as_it_is():
     t = torch.linspace(-1, 1, 3136)
     flux = (1 + 0.2 * t - 0.3 * t**2).expand(2, -1)
     ivar = 100 * torch.rand(2, 3136, generator=torch.Generator().manual_seed(0)) + 1
-    assert torch.allclose(classical.savgol(flux, ivar, 11, 2), flux, atol=1e-5)  # at the ends, too
+    found = denoised("savgol", flux, ivar, window=11, order=2)
+    assert torch.allclose(found, flux, atol=1e-5)  # at the ends, too
 
 
 def test_noise_of_wavelet_coefficients():
@@ -158,10 +166,10 @@ def test_noise_of_wavelet_coefficients():
 
 def test_wavelet_keeps_a_spectrum_and_removes_noise():
     x, _, ivar = stars(4, 11, 10.0)
-    assert torch.allclose(classical.wavelet(x, torch.full_like(x, 1e10)), x, atol=1e-4)
+    assert torch.allclose(denoised("wavelet", x, torch.full_like(x, 1e10)), x, atol=1e-4)
     sigma = ivar.clamp(min=1).rsqrt()
     flat = 1 + sigma * torch.randn(4, 3136, generator=torch.Generator().manual_seed(1))
-    rest = (classical.wavelet(flat, 1 / sigma**2) - 1) / sigma
+    rest = (denoised("wavelet", flat, 1 / sigma**2) - 1) / sigma
     assert rest.square().mean() < 0.03
 
 

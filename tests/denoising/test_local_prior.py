@@ -5,8 +5,8 @@ import torch
 
 from specnb import sample_posterior
 from specnb.denoising import networks
-from specnb.denoising.noisemaps import MASKED
 from specnb.denoising.subspace import LinearPosterior
+from specnb.observed import MASKED, Observed
 
 PIXELS = 3136
 
@@ -89,7 +89,7 @@ def test_before_training_supervised_knows_what_state_and_observation_say_togethe
     both = LinearPosterior(
         (y * m**-2 + u * level**-2) / ivar, ivar, model.mean, model.basis, model.diagonal
     )
-    _, seen = model.look(y, m)
+    _, seen = model.look(Observed.state(y, m))
     found = model(u, torch.full_like(u[:1], level), seen)
     assert torch.allclose(found, both.spectrum(both.z), atol=2e-4)
 
@@ -120,7 +120,9 @@ def test_draws_follow_the_gaussian_posterior_and_surprise_is_its_density():
     model.diagonal += 0.01**2
     u, m = observation(model, 1, 2.0, 5.0)
     linear = LinearPosterior(u, m**-2, model.mean, model.basis, model.diagonal)
-    draws = model.draw(u.expand(2000, -1), m, torch.Generator().manual_seed(5))
+    state = Observed.state(u, m)
+    many = Observed.state(u.expand(2000, -1), m)
+    draws = model.posterior(many).draw(torch.Generator().manual_seed(5))
     scale = model.basis.square().sum(0)
     z = (draws - model.mean) @ model.basis / scale
     covariance = linear.covariance()[0]
@@ -134,5 +136,5 @@ def test_draws_follow_the_gaussian_posterior_and_surprise_is_its_density():
     )
     d = ((far - near) @ model.basis / scale).double()
     expected = 0.5 * (d @ torch.linalg.inv(covariance.double()) @ d.mT)[0, 0]
-    found = model.surprise(far, u, m) - model.surprise(near, u, m)
+    found = model.surprise(far, state) - model.surprise(near, state)
     assert found.item() == pytest.approx(expected.item(), rel=0.02)

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 import specnb
 from specnb.denoising import networks
+from specnb.denoising.base import descend
 from specnb.denoising.nets import Attention, UNet1D
+from specnb.observed import Observed
 
 
 class Linear(torch.nn.Module):
@@ -17,7 +19,7 @@ class Linear(torch.nn.Module):
 
 
 def pixelwise(mean=1.0, std=0.1):
-    return networks.Denoiser(Linear(), torch.full((3136,), mean), torch.full((3136,), std))
+    return networks.PixelDenoiser(Linear(), torch.full((3136,), mean), torch.full((3136,), std))
 
 
 def test_without_a_network_it_is_the_scalar_wiener_filter():
@@ -41,7 +43,7 @@ def test_every_target_stands_for_the_same_spectrum(target):
             "residual": -noise,
             "v": (m * (x - mean) / std - std * noise) / r,
         }
-        found = networks.to_x0(target, right[target], u, m, mean, std)
+        found = networks.TARGETS[target](right[target], u, m, mean, std)
         assert torch.allclose(found, x, atol=1e-5 * max(1, level))
 
 
@@ -87,15 +89,18 @@ def test_deterministic_steps_follow_the_closed_form_flow():
     """For a Gaussian prior the probability-flow ODE maps y to μ + (y − μ) s/√(s² + m²)."""
     std, m = 0.1, 0.2
     u = torch.full((1, 3136), 1.3)
-    end = networks.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=400)
+    end = descend(pixelwise(std=std), Observed.state(u, torch.full_like(u, m)), steps=400)
     assert torch.allclose(end, torch.full_like(u, 1 + 0.3 * std / np.hypot(std, m)), atol=1e-3)
-    one = networks.sample_bounded(pixelwise(std=std), u, torch.full_like(u, m), steps=1)
+    one = descend(pixelwise(std=std), Observed.state(u, torch.full_like(u, m)), steps=1)
     assert torch.equal(one, pixelwise(std=std)(u, torch.full_like(u, m)))
 
 
 def test_batching_changes_nothing():
     s = specnb.simulate(5, 1)
-    u, m = torch.from_numpy(s.observed), networks.noise_map(torch.from_numpy(s.ivar))
+    u, m = (
+        torch.from_numpy(s.observed),
+        Observed(torch.from_numpy(s.observed), torch.from_numpy(s.ivar)).noise,
+    )
     f = pixelwise()
     assert torch.equal(networks.in_batches(f, u, m, size=2), f(u, m))
 

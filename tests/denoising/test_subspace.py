@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from specnb.denoising import classical, networks
-from specnb.denoising.subspace import LinearPosterior, products
+from specnb.denoising.subspace import LinearDenoiser, LinearPosterior, products
+from specnb.observed import Observed
 from specnb.world.stars import draw, generator
 
 
@@ -24,12 +25,16 @@ def toy(n, pixels=12, k=3, seed=0):
     return mean, basis, diagonal, ivar, x, y
 
 
+def linear(y, ivar, *prior, ridge=1.0):
+    return LinearDenoiser(*prior, ridge).denoise(Observed(y, ivar))
+
+
 def test_linear_equals_the_dense_closed_form():
     mean, basis, diagonal, ivar, _, y = toy(5)
     covariance, w = basis @ basis.mT + diagonal.diag(), ivar[0].diag()
     posterior = torch.linalg.inv(torch.linalg.inv(covariance) + w)
     expected = mean + (y - mean) @ w @ posterior
-    assert torch.allclose(classical.linear(y, ivar, mean, basis, diagonal), expected, atol=1e-10)
+    assert torch.allclose(linear(y, ivar, mean, basis, diagonal), expected, atol=1e-10)
 
 
 def test_mse_on_gaussian_draws_is_the_trace_of_the_posterior_covariance():
@@ -37,11 +42,11 @@ def test_mse_on_gaussian_draws_is_the_trace_of_the_posterior_covariance():
     posterior = torch.linalg.inv(
         torch.linalg.inv(basis @ basis.mT + diagonal.diag()) + ivar[0].diag()
     )
-    error = (classical.linear(y, ivar, mean, basis, diagonal) - x).square().sum(1)
+    error = (linear(y, ivar, mean, basis, diagonal) - x).square().sum(1)
     assert error.mean().item() == pytest.approx(
         posterior.trace().item(), abs=4 * error.std().item() / 20_000**0.5
     )
-    for worse in (classical.linear(y, ivar, mean, basis, 0 * diagonal), mean.expand(20_000, -1)):
+    for worse in (linear(y, ivar, mean, basis, 0 * diagonal), mean.expand(20_000, -1)):
         assert (worse - x).square().sum(1).mean() > error.mean()
 
 
@@ -51,7 +56,7 @@ def test_without_a_prior_it_is_weighted_least_squares():
     z = np.linalg.lstsq(
         (root[:, None] * basis).numpy(), (root * (y - mean))[0].numpy(), rcond=None
     )[0]
-    found = classical.linear(y, ivar, mean, basis, 0 * diagonal, ridge=1e-12)
+    found = linear(y, ivar, mean, basis, 0 * diagonal, ridge=1e-12)
     assert torch.allclose(found[0], mean + basis @ torch.from_numpy(z), atol=1e-8)
 
 
@@ -63,7 +68,7 @@ def test_update_is_the_posterior_of_the_local_prior():
     variance = torch.rand(2, 5, generator=rng, dtype=torch.float64)
     linear = LinearPosterior(u, ivar, mean, basis, diagonal, pairs=products(basis))
     residual = u - mean - 0.3
-    found = linear.update(residual, directions, variance)
+    found = linear.update(residual, torch.zeros(2, 5), directions, variance)
     for i in range(2):
         prior = directions[i] @ directions[i].mT + variance[i].diag()
         w = (1 / (diagonal + 1 / ivar[i])).diag()
@@ -109,9 +114,9 @@ def untrained():
 def test_an_untrained_network_is_the_linear_optimum(untrained):
     stars = draw(4, generator("validation", 5), snr=(10, 50))
     ivar = stars.good / (stars.level * stars.sigma) ** 2
-    flux = stars.y.where(stars.good, 1.0)
+    observed = Observed(stars.y.where(stars.good, 1.0), ivar)
     assert torch.allclose(
-        networks.run(untrained, flux, ivar), classical.wiener(flux, ivar, rank=20), atol=1e-3
+        untrained.denoise(observed), classical.wiener(rank=20).denoise(observed), atol=1e-3
     )
 
 
@@ -188,16 +193,42 @@ def test_other_estimates_of_the_components_count_as_observations():
     rng = torch.Generator().manual_seed(3)
     sd = 0.2 + 0.6 * torch.rand(1, 5, generator=rng, dtype=torch.float64)
     z, estimate = torch.randn(2, 1, 5, generator=rng, dtype=torch.float64)
-    data, before = (
-        z / (1 - sd**2),
-        linear.information(),
-    )  # the observation whose posterior under N(0, 1) is z ± sd
-    precision = 1 / sd**2 - 1
+    data = z / (1 - sd**2)  # the observation whose posterior under N(0, 1) is z ± sd
+    before, precision = linear.information(), 1 / sd**2 - 1
     residual = torch.randn(1, 12, generator=rng, dtype=torch.float64)
-    found = linear.update(residual, directions, variance, linear.learn(z, sd, estimate))
+    found = linear.learn(z, sd).update(residual, estimate, directions, variance)
     prior = torch.linalg.inv(directions @ directions.mT + torch.diag_embed(variance))
     right = (linear.weight * residual) @ linear.basis + precision * (data - estimate)
     expected = torch.linalg.solve(prior + before + torch.diag_embed(precision), right[..., None])[
         ..., 0
     ]
     assert torch.allclose(found, expected, atol=1e-9)
+
+
+def test_what_has_learnt_is_wholly_new_and_what_it_learnt_from_stays():
+    """Both z and covariance of the new one are those of pixels and estimates together, in closed form."""
+    linear, _, _, _ = local_prior()
+    before = linear.z.clone(), linear.covariance().clone(), linear.information().clone()
+    rng = torch.Generator().manual_seed(4)
+    sd = 0.2 + 0.6 * torch.rand(1, 5, generator=rng, dtype=torch.float64)
+    z = torch.randn(1, 5, generator=rng, dtype=torch.float64)
+    both = linear.learn(z, sd)
+    information = before[2] + torch.diag_embed(sd**-2)  # the prior's own 1 is in either
+    right = (linear.weight * linear.residual) @ linear.basis + z / sd**2
+    assert torch.allclose(both.z, torch.linalg.solve(information, right[..., None])[..., 0])
+    assert torch.allclose(both.covariance(), torch.linalg.inv(information))
+    after = linear.z, linear.covariance(), linear.information()
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_draws_of_the_linear_denoiser_have_the_posterior_in_closed_form():
+    mean, basis, diagonal, ivar, _, y = toy(1)
+    n, rng = 20_000, torch.Generator().manual_seed(6)
+    many = Observed(y.expand(n, -1), ivar.expand(n, -1))
+    x = LinearDenoiser(mean, basis, diagonal).posterior(many).draw(rng)
+    prior = basis @ basis.mT + diagonal.diag()
+    expected = torch.linalg.inv(torch.linalg.inv(prior) + ivar[0].diag())
+    centre = mean + (y[0] - mean) @ ivar[0].diag() @ expected
+    sd = expected.diagonal().sqrt()
+    assert ((x.mean(0) - centre) / sd).abs().max() < 4 / n**0.5
+    assert ((torch.cov(x.mT) - expected) / (sd[:, None] * sd)).abs().max() < 5 * (2 / n) ** 0.5

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from specnb import simulate
-from specnb.denoising.noisemaps import noise_map
 from specnb.labels import flows, inference, oracle
+from specnb.observed import Observed
 from specnb.sampling import importance
 from specnb.world import fit, prior
 
@@ -28,25 +28,24 @@ def stars():
 
 
 def test_draws_have_the_density_that_is_said(flow, stars):
-    u, m = torch.from_numpy(stars.observed), noise_map(torch.from_numpy(stars.ivar))
+    observed = Observed(torch.from_numpy(stars.observed), torch.from_numpy(stars.ivar))
     noise = torch.randn(3, 20, 6, generator=torch.Generator().manual_seed(0))
-    z, density = flow.draw(noise, u, m, density=True)
+    z, log_density = flow.draw(noise, observed)
+    density = log_density()
     assert z.shape == (3, 20, 6)
-    assert torch.allclose(flow.draw(noise, u, m), z)
     for k in (0, 7, 19):
-        assert torch.allclose(flow.log_prob(z[:, k], u, m), density[:, k], atol=1e-3)
+        assert torch.allclose(flow.log_prob(z[:, k], observed), density[:, k], atol=1e-3)
 
 
 def test_the_density_is_one(flow, stars):
     """Importance sampling of the integral of q with a wide normal density, at a S/N where q is as wide."""
-    u, m = (
-        torch.from_numpy(stars.observed[:1]),
-        noise_map(torch.from_numpy(stars.ivar[:1]) / 300**2),
+    observed = Observed(
+        torch.from_numpy(stars.observed[:1]), torch.from_numpy(stars.ivar[:1]) / 300**2
     )
     g = torch.Generator().manual_seed(2)
     z = 2 * torch.randn(40000, 6, generator=g)
     wide = torch.distributions.Normal(0.0, 2.0).log_prob(z).sum(1)
-    _, at, root, (shift, inner, dist) = flow._given(u, m)
+    _, at, root, (shift, inner, dist) = flow._given(observed)
     away = (z.double() - at) @ root[0]
     t = torch.linalg.solve_triangular(inner[0], (away.float() - shift).mT, upper=False).mT
     ln_q = dist.log_prob(t[:, None])[:, 0] + (
@@ -74,10 +73,11 @@ def test_an_untrained_flow_is_refined_to_the_exact_posterior():
     flow = flows.fresh(seed=3, **SMALL).eval().requires_grad_(False)
     found = inference.infer(star.observed, ivar, 400, refine=True, flow=flow)
     assert found["share"][0] > 0.05
-    world, (flux, w) = fit.default_world(), (torch.from_numpy(v) for v in (star.observed, ivar))
+    world = fit.default_world()
+    observed = Observed(*(torch.from_numpy(v) for v in (star.observed, ivar)))
     z = torch.randn(1, 4000, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(7))
     weight = torch.softmax(
-        oracle.log_posterior(world, z, flux, w)[0] + 0.5 * z[0].square().sum(1), 0
+        oracle.log_posterior(world, z, observed)[0] + 0.5 * z[0].square().sum(1), 0
     )
     labels = prior.from_normal(z[0])
     for i, name in enumerate(prior.LABELS):

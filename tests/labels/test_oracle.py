@@ -7,6 +7,7 @@ from arviz_stats.base import array_stats
 
 import specnb
 from specnb.labels import oracle
+from specnb.observed import Observed
 from specnb.world import fit, prior, stars
 from specnb.world.continuum import Continuum
 
@@ -37,9 +38,8 @@ def normal(posterior):
 
 def noisy(spectrum, sigma, n, seed):
     rng = torch.Generator().manual_seed(seed)
-    return spectrum + sigma * torch.randn(n, N_PIXELS, generator=rng), torch.full(
-        (n, N_PIXELS), sigma**-2
-    )
+    flux = spectrum + sigma * torch.randn(n, N_PIXELS, generator=rng)
+    return Observed(flux, torch.full((n, N_PIXELS), sigma**-2))
 
 
 def test_linear_gaussian_world_in_closed_form():
@@ -49,10 +49,10 @@ def test_linear_gaussian_world_in_closed_form():
     )
     world, n = Toy(lambda z: z @ shapes, continuum(1e-5)), 48
     truth = 0.5 * torch.ones(1, 6, dtype=torch.float64)
-    flux, ivar = noisy(1 + (truth @ shapes).float(), 1.0, n, 1)
-    draws = normal(oracle.sample(world, flux, ivar, 2560))
+    observed = noisy(1 + (truth @ shapes).float(), 1.0, n, 1)
+    draws = normal(oracle.sample(world, observed, 2560))
     covariance = torch.linalg.inv(torch.eye(6) + shapes @ shapes.T)
-    mean = (flux.double() - 1) @ shapes.T @ covariance
+    mean = (observed.flux.double() - 1) @ shapes.T @ covariance
     sd = covariance.diagonal().sqrt()
     assert ((draws.mean(1) - mean) / sd).mean(0).square().mean().sqrt() < 0.01
     assert (
@@ -69,11 +69,11 @@ def test_the_continuum_in_closed_form():
     """With a spectrum that says nothing about labels, c is Gaussian and z is the prior."""
     world, n = Toy(lambda z: 0 * z[:, :1].expand(-1, N_PIXELS), continuum(0.02)), 32
     truth = torch.tensor([0.03, -0.02, 0.01, 0.0, 0.02])
-    flux, ivar = noisy(world.continuum(truth[None]), 0.3, n, 2)
-    posterior = oracle.sample(world, flux, ivar, 2560)
+    observed = noisy(world.continuum(truth[None]), 0.3, n, 2)
+    posterior = oracle.sample(world, observed, 2560)
     basis = stars.legendre().double()
     covariance = torch.linalg.inv(torch.eye(5) * 0.02**-2 + basis @ basis.T / 0.09)
-    mean = (flux.double() - 1) @ basis.T @ covariance / 0.09
+    mean = (observed.flux.double() - 1) @ basis.T @ covariance / 0.09
     c = torch.tensor(np.stack([np.asarray(posterior.labels[k]) for k in prior.CONTINUUM], -1))
     sd = covariance.diagonal().sqrt()
     assert ((c.mean(1) - mean) / sd).mean(0).abs().max() < 0.015
@@ -89,8 +89,8 @@ def test_two_modes_share_the_draws():
         N_PIXELS, generator=torch.Generator().manual_seed(3), dtype=torch.float64
     )
     world, n = Toy(lambda z: z[:, 4:5].square() * shape, continuum(1e-5)), 24
-    flux, ivar = noisy(1 + (0.8**2 * shape).float(), 0.3, n, 4)
-    posterior = oracle.sample(world, flux, ivar, 2560)
+    observed = noisy(1 + (0.8**2 * shape).float(), 0.3, n, 4)
+    posterior = oracle.sample(world, observed, 2560)
     z = normal(posterior)[..., 4]
     assert not posterior.flags.any()
     assert (posterior.diagnostics["modes"] == 2).all()
@@ -145,7 +145,9 @@ def test_bad_pixels_say_nothing(simulated):
     ivar = torch.tensor(s.ivar[:2])
     draws = [
         oracle.sample(
-            fit.default_world(), torch.tensor(np.where(ivar > 0, s.observed[:2], hole)), ivar, 64
+            fit.default_world(),
+            Observed(torch.tensor(np.where(ivar > 0, s.observed[:2], hole)), ivar),
+            64,
         )
         for hole in (0.0, 1.7)
     ]

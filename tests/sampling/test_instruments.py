@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specnb
+from specnb.denoising.base import by_draw
+from specnb.observed import Observed
 from specnb.sampling import instruments, split_gibbs
 
 OPERATORS = {
@@ -75,9 +77,8 @@ def test_split_gibbs_is_exact_with_a_wide_copy(masked):
     expected = mean.double() + left @ (dense.mT @ (w * (y[0].double() - dense @ mean.double())))
     n, rng = 3000, torch.Generator().manual_seed(1)
     start = mean.expand(n, -1)
-    found = split_gibbs.sample(
-        lambda z, m: model.draw(z, m, rng), a, y, ivar, start, 200, rng
-    ).double()
+    observed = Observed(y, ivar)
+    found = split_gibbs.sample(by_draw(model, rng), a, observed, start, 200, rng).double()
     scale = left.diagonal().sqrt()
     assert ((found.mean(0) - expected) / scale).abs().max() < 5 / n**0.5
     assert ((torch.cov(found.mT) - left) / (scale[:, None] * scale)).abs().max() < 6 * (
@@ -91,3 +92,10 @@ def test_the_copy_leaves_room_for_the_likelihood():
     dense = torch.from_numpy(a.matrix.toarray())
     r2 = split_gibbs.copy_variance(dense, ivar[0])
     assert torch.linalg.eigvalsh((1 / ivar[0]).diag() - dense @ (r2[:, None] * dense.mT)).min() > 0
+
+
+def test_the_native_instrument_is_sparse():
+    """The identity holds a number a pixel, not a matrix of them."""
+    assert instruments.identity().matrix.nnz == 3136
+    x = torch.rand(2, 3136)
+    assert torch.equal(instruments.identity()(x), x)

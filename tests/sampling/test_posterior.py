@@ -10,6 +10,7 @@ from gaussian_world import gaussian
 
 import specnb
 from specnb.denoising import networks
+from specnb.observed import Observed
 from specnb.sampling import guidance, instruments, posterior
 
 
@@ -31,7 +32,8 @@ def world():
 def draws(method, world, n, steps, **settings):
     model, y, ivar, _, _ = world
     rng = torch.Generator().manual_seed(1)
-    return posterior.METHODS[method](model, y, ivar, n, steps, rng, **settings).double()
+    way = posterior.METHODS[method]
+    return way.sample(model, Observed(y, ivar), n, steps, rng, **settings).double()
 
 
 @pytest.mark.parametrize(
@@ -190,15 +192,13 @@ def test_guidance_is_that_of_azula():
     )
     model.net.last.weight.zero_()
     u, m = a["u"], a["m"].expand(1, 16)
-    x = model(u, m)
+    state, x = Observed.state(u, m), model(u, m)
     assert torch.allclose(x, a["denoised"], atol=1e-5)
     see = instruments.Operator(a["operator"].numpy())
-    assert torch.allclose(
-        guidance.MMPS(model, a["y"], 1 / a["variance"][None], see)(u, m), a["mmps"], atol=1e-4
-    )
-    dps = guidance.DPS(model, a["whole"], torch.ones(1, 16), 0.5)
-    assert torch.allclose((x - dps(u, m)) / (0.5 * (m**2 + 0.06)), a["dps"], rtol=1e-3, atol=1e-5)
+    mmps = guidance.MMPS(model, Observed(a["y"], 1 / a["variance"][None]), see)
+    assert torch.allclose(mmps.posterior(state).mean, a["mmps"], atol=1e-4)
+    dps = guidance.DPS(model, Observed(a["whole"], torch.ones(1, 16)), 0.5).posterior(state).mean
+    assert torch.allclose((x - dps) / (0.5 * (m**2 + 0.06)), a["dps"], rtol=1e-3, atol=1e-5)
     noiseless = torch.full((1, 16), 1e6)  # as azula's pseudo-inverse takes it
-    assert torch.allclose(
-        guidance.PiGDM(model, a["whole"], noiseless)(u, m) - x, a["pigdm"], rtol=1e-2, atol=1e-4
-    )
+    pigdm = guidance.PiGDM(model, Observed(a["whole"], noiseless)).posterior(state).mean
+    assert torch.allclose(pigdm - x, a["pigdm"], rtol=1e-2, atol=1e-4)

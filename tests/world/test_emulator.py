@@ -7,7 +7,7 @@ import torch
 import specnb
 from specnb import storage
 from specnb.grid import FINE_LOGLAM, N_FINE
-from specnb.training import emulator_card, grid_files
+from specnb.training import grid_files, lte_emulator
 from specnb.world import emulator
 
 ASSETS = files("specnb") / "assets"
@@ -20,11 +20,11 @@ def labels(n):
 def test_left_out_stars_are_reproduced_to_the_card():
     """The shipped weights, the shipped grid and the shipped card belong together."""
 
-    grid = grid_files.read(emulator_card.GRID)
+    grid = grid_files.read(lte_emulator.GRID)
     grid_labels, flux, index = grid.labels, grid.flux, grid.index
-    judge = emulator_card.left_out(index)
+    judge = lte_emulator.left_out(index)
     model = emulator.load_emulator("cpu")
-    score = emulator_card.scores(
+    score = lte_emulator.scores(
         grid_labels[judge], emulator.residuals(model, grid_labels[judge], flux[judge])
     )
     card = storage.read(ASSETS / "emulator.json")["validation"]
@@ -35,8 +35,8 @@ def test_left_out_stars_are_reproduced_to_the_card():
 
 def test_left_out_stars_fill_the_label_space():
     """Judges are spread over the grid; where there are none, the card must say so."""
-    grid = grid_files.read(emulator_card.GRID)
-    judge = emulator_card.left_out(grid.index)
+    grid = grid_files.read(lte_emulator.GRID)
+    judge = lte_emulator.left_out(grid.index)
     assert 0.05 < judge.mean() < 0.2
     teff, m_h = grid.labels[judge][:, [0, 2]].T
     assert np.histogram2d(teff, m_h, [(4300, 5200, 6100, 7000), (-2.5, -1.0, 0.5)])[0].min() >= 1
@@ -134,7 +134,7 @@ def test_solar_lines_are_where_they_belong():
 def test_one_command_trains_what_ships(tmp_path):
     """Training on the shipped grid gives the shipped scores again."""
 
-    emulator_card.train(emulator_card.GRID, tmp_path)
+    lte_emulator.train(lte_emulator.GRID, tmp_path)
     again, shipped = (storage.read(folder / "emulator.json") for folder in (tmp_path, ASSETS))
     assert again["training_stars"] == shipped["training_stars"]
     assert again["validation"]["rms"] == pytest.approx(shipped["validation"]["rms"], rel=0.1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 import specnb
-from specnb.world import noise, prior, stars
+from specnb.world import noise, prior, stars, streams
 
 
 def test_same_seed_same_stars():
@@ -18,7 +18,7 @@ def test_same_seed_same_stars():
 
 
 def test_splits_are_disjoint():
-    drawn = {s: stars.draw(4, stars.generator(s, 0)).labels for s in stars.SPLITS}
+    drawn = {s: stars.draw(4, streams.generator(s, 0)).labels for s in streams.SPLITS}
     everything = torch.cat(list(drawn.values()))
     assert len(everything.unique(dim=0)) == 12
 
