@@ -15,8 +15,8 @@ import numpy as np
 from specnb import storage
 from specnb.lte.linelists import MOLECULES
 from specnb.lte.synthesis import ANGLES, LOG_STEP, Synthesizer, microturbulence
-from specnb.training.emulator_card import rms
 from specnb.training.grid_files import broadened
+from specnb.training.lte_emulator import rms
 from specnb.world.stars import RESOLUTION
 
 STARS = {

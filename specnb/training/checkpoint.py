@@ -5,7 +5,9 @@ The two newest are kept: should a disk break one, the run goes on from the one b
 
 import warnings
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from specnb import storage
@@ -13,11 +15,13 @@ from specnb import storage
 KEPT = 2
 
 
-def _paths(folder):
+def _paths(folder: str | Path) -> list[Path]:
     return sorted(Path(folder).glob("step-*.safetensors"))
 
 
-def save(folder, step, tensors, numbers):
+def save(
+    folder: str | Path, step: int, tensors: dict[str, torch.Tensor], numbers: dict[str, Any]
+) -> None:
     """Write a checkpoint into ``folder`` and remove all but the two newest.
 
     Parameters
@@ -34,8 +38,8 @@ def save(folder, step, tensors, numbers):
         old.unlink()
 
 
-def latest(folder):
-    """The newest checkpoint that can be read.
+def latest(folder: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read the newest checkpoint that can be read.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def latest(folder):
     ValueError
         If there are checkpoints and none can be read.
     """
-    complaints = []
+    complaints: list[str] = []
     for path in reversed(_paths(folder)):
         try:
             tensors, notes = storage.read_tensors(path)

@@ -9,24 +9,36 @@ specnb.cli train --device cuda``; each takes its share of every batch, and the r
 """
 
 import copy
+import csv
+import io
 import math
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
-from specnb import storage
+from specnb import extras, storage
 from specnb.training import checkpoint, yardstick
 from specnb.training.objectives import OBJECTIVES
+from specnb.training.profiles import Profile
 from specnb.world.stars import stream
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+Row = dict[str, Any]
+"""A line of the log: step, loss, rate, seconds, and what the judge says."""
 
 WARM_UP, AVERAGE = 50, 0.998
 
 
 class Balance:
-    """The error that is usual at each noise level, learnt on the way: every level weighs the same in the loss.
+    """Learn on the way which error is usual at each noise level: every level weighs the same in the loss.
 
     The weights depend on nothing but the level, so the best denoiser is still the posterior mean (Karras et al. 2024,
     arXiv:2312.02696, learn them by gradient).
@@ -34,18 +46,18 @@ class Balance:
 
     LOW, STEP, BINS, RATE = -5.0, 0.5, 24, 0.05
 
-    def __init__(self, device):
+    def __init__(self, device: str | torch.device):
         self.usual = torch.full((self.BINS,), torch.nan, device=device)
         """ln of the error, shape (24,); NaN where there was none yet."""
 
-    def _row(self, coordinate):
+    def _row(self, coordinate: torch.Tensor) -> torch.Tensor:
         return ((coordinate - self.LOW) / self.STEP).round().clamp(0, self.BINS - 1).long()
 
-    def __call__(self, error, coordinate):
-        """Mean of ``error`` (n,) over what is usual at ``coordinate`` (n,), which were learnt before, a scalar."""
+    def __call__(self, error: torch.Tensor, coordinate: torch.Tensor) -> torch.Tensor:
+        """Average ``error`` (n,) over what is usual at ``coordinate`` (n,), learnt before; a scalar."""
         return (error * torch.exp(-self.usual[self._row(coordinate)])).mean()
 
-    def learn(self, error, coordinate):
+    def learn(self, error: torch.Tensor, coordinate: torch.Tensor) -> None:
         """Take account of the errors of one more batch; arguments as above."""
         row = self._row(coordinate)
         total, count = torch.zeros_like(self.usual), torch.zeros_like(self.usual)
@@ -56,8 +68,8 @@ class Balance:
         self.usual = torch.where(count > 0, moved, self.usual)
 
 
-def rate(step, profile):
-    """The learning rate of a step."""
+def rate(step: int, profile: Profile) -> float:
+    """Compute the learning rate of a step."""
     return (
         profile.rate
         * min(1, (step + 1) / WARM_UP)
@@ -66,9 +78,15 @@ def rate(step, profile):
     )
 
 
-def _fabric(device):
-    """One process, or what torchrun started."""
-    from lightning_fabric import Fabric  # here, because `import specnb` can do without
+def first_process() -> bool:
+    """Say whether this process writes: of those that torchrun starts only the first does."""
+    return int(os.environ.get("RANK", 0)) == 0
+
+
+def _fabric(device: str | torch.device) -> "Fabric":
+    """Set up one process, or what torchrun started."""
+    extras.need("lightning_fabric", extra="train", purpose="Training")
+    from lightning_fabric import Fabric
 
     world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     gpu = str(device).startswith("cuda")
@@ -83,12 +101,19 @@ def _fabric(device):
     return fabric
 
 
-def fit(denoiser, profile, seed=0, device="cpu", folder=None, judge=yardstick.rho):
-    """Train a denoiser.
+def fit(
+    denoiser: Any,
+    profile: Profile,
+    seed: int = 0,
+    device: str = "cpu",
+    folder: str | Path | None = None,
+    judge: Callable[[Any], dict[str, float]] | None = None,
+) -> tuple[Any, list[Row]]:
+    """Train a model.
 
     Parameters
     ----------
-    denoiser : Denoiser, localprior.SubspaceDenoiser or flows.LabelFlow
+    denoiser : PixelDenoiser, SubspaceDenoiser or LabelFlow
         Modified in place; not what to use afterwards.
     profile : specnb.training.profiles.Profile
         Steps, batch size, peak learning rate, share of stars with flat noise, objective.
@@ -98,23 +123,26 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None, judge=yardstick.rh
         ``cpu`` or ``cuda``.
     folder : path, optional
         Where checkpoints go, forty in a run, and where an interrupted run of the same profile and seed goes on.
-    judge : callable
-        Takes the averaged model and returns numbers on validation stars for the log.
+    judge : callable, optional
+        Takes the averaged model and returns numbers on validation stars for the log, by default
+        ρ by S/N (:func:`specnb.training.yardstick.rho`).
 
     Returns
     -------
     denoiser, list of dict
-        The averaged model in evaluation mode, and the log: step, loss, rate, seconds, and what ``judge`` says, by
-        default ρ by S/N (:mod:`specnb.training.yardstick`).
+        The averaged model in evaluation mode, and the log: step, loss, rate, seconds, and what
+        ``judge`` says.
 
     Raises
     ------
     ValueError
         If ``folder`` holds a run of another profile or seed, or no checkpoint there can be read.
     """
-    fabric = _fabric(device)
-    for name, p in denoiser.named_parameters():
-        p.requires_grad_((".spread." in name) == (profile.objective == "spread"))
+    fabric, judge = _fabric(device), judge or yardstick.rho
+    objective = OBJECTIVES[profile.objective]
+    trained = objective.part(denoiser)
+    for p in denoiser.parameters():
+        p.requires_grad_(p in trained)
     averaged = copy.deepcopy(denoiser).to(fabric.device).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(
         denoiser.parameters(), lr=profile.rate, betas=(0.9, 0.99), weight_decay=1e-4
@@ -126,14 +154,13 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None, judge=yardstick.rh
     run = {"profile": repr(profile), "seed": seed}
     step, seconds, rows = _resume(folder, run, denoiser, averaged, optimiser, balance)
     start, total, every = time.monotonic() - seconds, 0.0, max(profile.steps // 40, 10)
-    objective, diffused = OBJECTIVES[profile.objective], profile.objective == "diffused"
     batches = stream(
         profile.batch_size,
         seed,
         device=fabric.device,
         start=step,
         flat=profile.flat,
-        diffused=diffused,
+        diffused=objective.diffused,
     )
     bar = tqdm(
         total=profile.steps,
@@ -146,7 +173,7 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None, judge=yardstick.rh
         for group in optimiser.param_groups:
             group["lr"] = rate(step, profile)
         batch, mine = next(batches), slice(fabric.global_rank, None, fabric.world_size)
-        error, coordinate = objective(
+        error, coordinate = objective.loss(
             model, type(batch)(*(part[mine] for part in vars(batch).values()))
         )
         if coordinate is not None:
@@ -184,8 +211,10 @@ def fit(denoiser, profile, seed=0, device="cpu", folder=None, judge=yardstick.rh
     return averaged, rows
 
 
-def _tensors(denoiser, averaged, optimiser, balance):
-    """All that a run must remember, by name."""
+def _tensors(
+    denoiser: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer, balance: Balance
+) -> dict[str, torch.Tensor]:
+    """Collect all that a run must remember, by name."""
     moments = {
         f"optimiser.{i}.{name}": value
         for i, state in optimiser.state_dict()["state"].items()
@@ -199,12 +228,19 @@ def _tensors(denoiser, averaged, optimiser, balance):
     return {**moments, **weights, "balance": balance.usual}
 
 
-def _changing(part):
-    """Weights and running statistics, without the moments of the prior."""
+def _changing(part: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """List weights and running statistics, without the moments of the prior."""
     return [(k, v) for k, v in part.state_dict().items() if k.startswith("net.")]
 
 
-def _resume(folder, run, denoiser, averaged, optimiser, balance):
+def _resume(
+    folder: str | Path | None,
+    run: dict[str, Any],
+    denoiser: nn.Module,
+    averaged: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    balance: Balance,
+) -> tuple[int, float, list[Row]]:
     """Set everything to where ``folder`` left it; steps, seconds and rows so far."""
     tensors, numbers = checkpoint.latest(folder) if folder is not None else ({}, {})
     if not tensors:
@@ -214,7 +250,7 @@ def _resume(folder, run, denoiser, averaged, optimiser, balance):
             raise ValueError(
                 f"{folder} holds a run with {name} {numbers[name]}, not {value}; give another folder"
             )
-    state = {}
+    state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         kind, _, rest = key.partition(".")
         if kind == "optimiser":
@@ -230,6 +266,12 @@ def _resume(folder, run, denoiser, averaged, optimiser, balance):
     return numbers["step"], numbers["rows"][-1]["seconds"], numbers["rows"]
 
 
-def write_log(path, rows):
-    """The log of a run as CSV."""
-    storage.write_bytes(path, pd.DataFrame(rows).to_csv(index=False).encode())
+def write_log(path: str | Path, rows: list[Row]) -> None:
+    """Write the log of a run as CSV, one line for each row; what is not a number stays empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: "" if v != v else v for k, v in row.items()})
+    storage.write_bytes(path, buffer.getvalue().encode())

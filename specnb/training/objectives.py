@@ -1,6 +1,6 @@
 r"""What a network learns from: of every star an error, and the noise level at which it was made.
 
-Each is a function (denoiser, batch) → error, noise coordinate, of shape (n,) each:
+Each loss is a function (model, batch) → error, noise coordinate, of shape (n,) each:
 
 - ``mse``: mean square error of D(y, m); its minimum is the posterior mean.
 - ``wmae``: mean of \|D(y, m) − x\| / σ (the plan's MVP-0.6); its minimum is the posterior median of every pixel.
@@ -10,52 +10,107 @@ Each is a function (denoiser, batch) → error, noise coordinate, of shape (n,) 
 - ``labels``: -ln q(θ | y) of a flow over labels (:mod:`specnb.labels.flows`); no level, either.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
+from torch import nn
 
-from specnb.denoising.noisemaps import MASKED, coordinate
+from specnb.denoising.noisemaps import coordinate
+from specnb.observed import MASKED, Observed
 from specnb.world import prior
+from specnb.world.stars import Batch, DiffusedBatch
+
+Errors = tuple[torch.Tensor, torch.Tensor | None]
+"""Error and noise coordinate, (n,) each; None if the error is in units of its own."""
 
 
-def observed(denoiser, batch):
-    """Flux and noise map as a denoiser takes them."""
-    m = torch.where(batch.good, batch.level * batch.sigma, MASKED)
-    return torch.where(batch.good, batch.y, denoiser.mean), m
+def observed(denoiser: Any, batch: Batch) -> Observed:
+    """Show a batch of stars as a denoiser takes them, bad pixels filled with its mean."""
+    noise = torch.where(batch.good, batch.level * batch.sigma, MASKED)
+    return Observed.state(torch.where(batch.good, batch.y, denoiser.mean), noise)
 
 
-def mse(denoiser, batch):
-    """Mean square error over good pixels."""
-    u, m = observed(denoiser, batch)
-    square = (denoiser(u, m) - batch.x).square()
-    return (square * batch.good).sum(1) / batch.good.sum(1), coordinate(m)
+def mse(denoiser: Any, batch: Batch) -> Errors:
+    """Take the mean square error over good pixels."""
+    seen = observed(denoiser, batch)
+    square = (denoiser(seen.flux, seen.noise) - batch.x).square()
+    return (square * batch.good).sum(1) / batch.good.sum(1), coordinate(seen.noise)
 
 
-def wmae(denoiser, batch):
-    """Mean absolute error over good pixels in units of σ at unit level."""
-    u, m = observed(denoiser, batch)
-    absolute = (denoiser(u, m) - batch.x).abs() / batch.sigma
-    return (absolute * batch.good).sum(1) / batch.good.sum(1), coordinate(m)
+def wmae(denoiser: Any, batch: Batch) -> Errors:
+    """Take the mean absolute error over good pixels in units of σ at unit level."""
+    seen = observed(denoiser, batch)
+    absolute = (denoiser(seen.flux, seen.noise) - batch.x).abs() / batch.sigma
+    return (absolute * batch.good).sum(1) / batch.good.sum(1), coordinate(seen.noise)
 
 
-def diffused(denoiser, batch):
-    """Mean square error given both a state and an observation; the level is that of both together."""
-    y, m = observed(denoiser, batch)
-    _, seen = denoiser.look(y, m)
-    flat = batch.again_level.expand_as(y)
+def diffused(denoiser: Any, batch: DiffusedBatch) -> Errors:
+    """Take the mean square error given a state and an observation; the level is that of both together."""
+    beside = observed(denoiser, batch)
+    _, seen = denoiser.look(beside)
+    flat = batch.again_level.expand_as(beside.flux)
     error = (denoiser(batch.again, flat, seen) - batch.x).square().mean(1)
-    return error, -0.5 * torch.logaddexp(-2 * coordinate(m), -2 * coordinate(flat))
+    both = torch.logaddexp(-2 * coordinate(beside.noise), -2 * coordinate(flat))
+    return error, -0.5 * both
 
 
-def spread(denoiser, batch):
-    """How little the local posterior expected the truth; a star cannot count for more than 20 a component."""
-    u, m = observed(denoiser, batch)
-    return (denoiser.surprise(batch.x, u, m) / denoiser.rank).clamp(max=20).float(), None
+def spread(denoiser: Any, batch: Batch) -> Errors:
+    """Measure how little the local posterior expected the truth; a star counts for at most 20 a component."""
+    surprise = denoiser.surprise(batch.x, observed(denoiser, batch))
+    return (surprise / denoiser.rank).clamp(max=20).float(), None
 
 
-def labels(flow, batch):
-    """-ln q of the true labels in normal coordinates, and of the guess; what exceeds 10 counts by its logarithm."""
+def labels(flow: Any, batch: Batch) -> Errors:
+    """Take -ln q of the true labels in normal coordinates, and of the guess; beyond 10 it grows as a logarithm."""
     z = prior.to_normal(batch.labels.double()).float()
-    parts = flow.surprise(z, *observed(flow.eyes, batch))
-    return sum(part.clamp(max=10) + (part - 10).clamp(min=0).log1p() for part in parts), None
+    seen = observed(flow.denoiser, batch)
+    first, second = (
+        part.clamp(max=10) + (part - 10).clamp(min=0).log1p()
+        for part in flow.surprise(z, seen)
+    )
+    return first + second, None
 
 
-OBJECTIVES = {"mse": mse, "wmae": wmae, "diffused": diffused, "spread": spread, "labels": labels}
+def the_spread(model: nn.Module) -> set[nn.Parameter]:
+    """Find what says how far stars scatter about a network's answer; networks on pixels have no such part."""
+    part = getattr(model.net, "spread", None)
+    return set() if part is None else set(part.parameters())
+
+
+def the_answer(model: nn.Module) -> set[nn.Parameter]:
+    """Find all parameters but those of the spread."""
+    return set(model.parameters()) - the_spread(model)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training minimises, and over which parameters.
+
+    Attributes
+    ----------
+    loss : callable
+        (model, batch) → :data:`Errors`.
+    part : callable
+        Model → the parameters that are trained; the others stay as they are.
+    diffused : bool
+        The loss needs batches with a state of each star's diffusion.
+    completes : bool
+        What is trained completes the model that training starts from, and is saved under its name.
+    """
+
+    loss: Callable[[Any, Any], Errors]
+    part: Callable[[nn.Module], set[nn.Parameter]] = the_answer
+    diffused: bool = False
+    completes: bool = False
+
+
+OBJECTIVES = {
+    "mse": Objective(mse),
+    "wmae": Objective(wmae),
+    "diffused": Objective(diffused, diffused=True),
+    "spread": Objective(spread, part=the_spread, completes=True),
+    "labels": Objective(labels),
+}
+"""Name in a profile → objective."""

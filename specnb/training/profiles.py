@@ -1,8 +1,12 @@
 """How each model is trained, by profile: smoke (seconds), quick (minutes), cpu (an hour on two cores), full (a GPU)."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import torch
 
 from specnb.denoising import classical, local_prior
+from specnb.world import streams
 from specnb.world.stars import draw, generator
 
 
@@ -13,7 +17,7 @@ class Profile:
     Attributes
     ----------
     net : dict
-        Arguments of ``denoisers.fresh``, or of ``flows.LabelNet``.
+        Arguments of ``networks.fresh``, or of ``flows.LabelNet``.
     steps, batch_size : int
     rate : float
         Peak learning rate.
@@ -25,7 +29,7 @@ class Profile:
         Name of a model that ships, of the same network, from whose weights training starts.
     """
 
-    net: dict
+    net: dict[str, Any]
     steps: int
     batch_size: int
     rate: float = 2e-3
@@ -42,7 +46,7 @@ _SMALL, _PLAIN, _SUBSPACE = (
 _EPS = dict(kind="unet", target="eps")
 _FULL = dict(rank=200, components=500, directions=24, width=2048, blocks=6)
 _TINY, _CPU = dict(rank=20, components=30, width=32, blocks=1), dict(rank=100, components=400)
-MODELS = {
+MODELS: dict[str, dict[str, Profile]] = {
     "bounded": {
         "smoke": Profile(_TINY | _SUBSPACE, steps=20, batch_size=16),
         "quick": Profile(
@@ -125,11 +129,37 @@ teaches ``bounded`` how far stars scatter about its answer and changes nothing e
 ``labels`` is the flow p(θ|y) of :mod:`specnb.labels.flows`."""
 
 
-def moments(net, n=None):
-    """What a denoiser of network configuration ``net`` must know of ``n`` training stars, for ``denoisers.fresh``."""
+def chosen(name: str, profile: str) -> Profile:
+    """Look up how a model is trained.
+
+    Raises
+    ------
+    ValueError
+        If there is no such model or profile.
+    """
+    if name not in MODELS:
+        raise ValueError(f"name is {name!r}; choose one of {sorted(MODELS)}")
+    if profile not in MODELS[name]:
+        raise ValueError(f"profile is {profile!r}; {name} has {sorted(MODELS[name])}")
+    return MODELS[name][profile]
+
+
+def moments(net: dict[str, Any], n: int | None = None) -> tuple[torch.Tensor, ...]:
+    """Measure what a denoiser must know of training stars, for :func:`specnb.denoising.networks.fresh`.
+
+    Parameters
+    ----------
+    net : dict
+        Configuration of its network.
+    n : int, optional
+        Stars; by default as many as it needs.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Mean and standard deviation of every pixel, or mean, basis and diagonal.
+    """
     if net.get("kind") in local_prior.KINDS:
-        return classical.moments(
-            n or 16384, net["components"]
-        )  # hundreds of components need many stars
-    x = draw(n or 4096, generator("train", 0, 2**31)).x
+        return classical.moments(n or 16384, net["components"])  # many components, many stars
+    x = draw(n or 4096, generator("train", 0, streams.MOMENTS_OF_PIXELS)).x
     return x.mean(0), x.std(0)

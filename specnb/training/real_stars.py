@@ -28,11 +28,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from specnb import metrics, storage
 from specnb.grid import N_PIXELS, SPEED_OF_LIGHT, WAVE
+from specnb.observed import Observed
 from specnb.observing import native, readers
 from specnb.observing.model_error import observed_frame
 from specnb.observing.normalise import level, splines
 from specnb.training import grid_files
-from specnb.training.emulator_card import by_region, rms
+from specnb.training.lte_emulator import by_region, rms
 from specnb.world import fit, prior
 from specnb.world.emulator import load_emulator, residuals
 from specnb.world.operators import velocity_shift
@@ -92,9 +93,9 @@ def fitted(world, stars, model_error=None):
             + ivar
             * torch.tensor(observed_frame(model_error, np.asarray(rv)) ** 2, dtype=torch.float32)
         )
-    optimum = fit.solve(world, flux, ivar, z, fit.LIKELIEST)
+    optimum = fit.solve(world, Observed(flux, ivar), z, fit.LIKELIEST)
     spectrum = world.spectrum(optimum.z)
-    shape = world.continuum(world.continuum.best(spectrum, flux, ivar)[0])
+    shape = world.continuum(world.continuum.best(spectrum, Observed(flux, ivar))[0])
     residual = torch.where(ivar > 0, flux / shape - spectrum, torch.nan)
     noise = torch.where(
         ivar > 0, torch.tensor(np.asarray(stars["ivar"])).rsqrt() / shape, torch.nan

@@ -4,45 +4,64 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
+import torch
 
 from specnb import storage, validate
-from specnb.denoising import networks
 from specnb.labels.oracle import sample
 from specnb.metrics import per_spectrum
+from specnb.observed import Observed
 from specnb.world.fit import default_world
 from specnb.world.stars import draw, generator
 
 SNRS, N_STARS, SEED = (5, 10, 20, 50, 100), 32, 20261125
-ASSET = files("specnb") / "assets" / "yardstick.json"
+ASSET = Path(str(files("specnb"))) / "assets" / "yardstick.json"
 
 
 @lru_cache(maxsize=len(SNRS))
-def observations(snr):
-    """Flux and ivar as checked tensors, truth and good pixels of the stars at one S/N, (32, 3136) each."""
+def observations(snr: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Draw the stars of one S/N.
+
+    Returns
+    -------
+    flux, ivar, x, good : torch.Tensor
+        Checked observation, truth and good pixels, (32, 3136) each.
+    """
     batch = draw(N_STARS, generator("validation", SEED, snr), snr=(snr, snr))
-    flux, ivar, _ = validate.spectra(batch.y, batch.ivar)
-    return flux, ivar, batch.x, batch.good
+    observed, _ = validate.spectra(batch.y, batch.ivar)
+    return observed.flux, observed.ivar, batch.x, batch.good
 
 
-def measure(path=None):
-    """Run the exact sampler on all stars (four minutes) and write what its means miss; path of the file."""
+def measure(path: str | Path | None = None) -> Path:
+    """Run the exact sampler on all stars (four minutes) and write what its means miss.
+
+    Parameters
+    ----------
+    path : path, optional
+        By default the file that ships.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     start, made, mse, flagged = monotonic(), storage.provenance("cpu", SEED), {}, 0
     for snr in SNRS:
         flux, ivar, x, good = observations(snr)
-        posterior = sample(default_world(), flux, ivar, n_samples=2560, seed=SEED)
+        posterior = sample(default_world(), Observed(flux, ivar), n_samples=2560, seed=SEED)
         mse[str(snr)] = [float(v) for v in per_spectrum("mse", posterior.mean(), x, good)]
         flagged += int(posterior.flags.sum())
     numbers = {"stars": N_STARS, "flagged": flagged, "mse": mse}
-    return storage.write(path or Path(str(ASSET)), numbers, made, monotonic() - start)
+    return storage.write(path or ASSET, numbers, made, monotonic() - start)
 
 
-def rho(denoiser):
-    """{"rho_5": …, "rho_100": …}: one-pass ρ of a denoiser at every S/N."""
-    limit, out = storage.read(ASSET)["mse"], {}
+def rho(denoiser: Any) -> dict[str, float]:
+    """Measure the error of a denoiser's means over that of the exact ones, ``rho_5`` to ``rho_100`` by S/N."""
+    best, out = storage.read(ASSET)["mse"], {}
     for snr in SNRS:
         flux, ivar, x, good = observations(snr)
-        mse = per_spectrum("mse", networks.run(denoiser, flux, ivar), x, good)
-        out[f"rho_{snr}"] = float(np.sqrt(mse.mean() / np.mean(limit[str(snr)])))
+        mse = per_spectrum("mse", denoiser.denoise(Observed(flux, ivar)), x, good)
+        out[f"rho_{snr}"] = float(np.sqrt(mse.mean() / np.mean(best[str(snr)])))
     return out

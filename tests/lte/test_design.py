@@ -11,7 +11,7 @@ import pytest
 
 from specnb.grid import FINE_LOGLAM, SPEED_OF_LIGHT
 from specnb.lte import design, linelists
-from specnb.training import emulator_card, grid_files
+from specnb.training import grid_files, lte_emulator
 
 
 def test_the_design_is_a_prefix_of_itself():
@@ -46,7 +46,7 @@ def test_the_corners_are_in_the_domain_and_first():
 
 
 def test_the_grid_that_ships_is_a_prefix_of_the_design():
-    grid = grid_files.read(emulator_card.GRID)
+    grid = grid_files.read(lte_emulator.GRID)
     ours = dict(design.design(len(grid.index)))
     assert sorted(ours) == sorted(grid.index)
     assert all(
@@ -57,7 +57,7 @@ def test_the_grid_that_ships_is_a_prefix_of_the_design():
 def test_stars_after_the_even_ones_are_hard_and_train():
     more = design.design(design.EVEN + 40)[design.EVEN :]
     assert all(i >= design.HARD and y[0] < 4900 and (y[1] > 4.3 or y[2] > 0.25) for i, y in more)
-    assert not emulator_card.left_out([i for i, _ in more]).any()
+    assert not lte_emulator.left_out([i for i, _ in more]).any()
 
 
 def _slow_star(folder):
@@ -286,7 +286,7 @@ def test_shipped_stars_are_recomputed(synthesizer, row):
     """Three stars of the grid in a 60 Å window, to 1e-3 RMS."""
     from specnb.lte.synthesis import microturbulence, wavelengths
 
-    grid = grid_files.read(emulator_card.GRID)
+    grid = grid_files.read(lte_emulator.GRID)
     y = [float(v) for v in grid.labels[row]]
     wave, flux, _ = synthesizer(*y, microturbulence(y[1]), window=(5205, 5330))
     whole = np.ones(len(wavelengths()))

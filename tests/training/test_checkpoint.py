@@ -107,12 +107,12 @@ import sys, torch
 from specnb.denoising import networks
 from specnb.training import loop, profiles
 from specnb.training.profiles import Profile
-train.yardstick.rho = lambda denoiser: {}
+loop.yardstick.rho = lambda denoiser: {}
 net = %r
 torch.manual_seed(0)
-model = denoisers.fresh(*profiles.moments(net, 512), **net)
+model = networks.fresh(*profiles.moments(net, 512), **net)
 short = Profile(net, steps=30, batch_size=8, rate=1e-3, flat=0.25)
-train.fit(model, short, seed=5, folder=sys.argv[1])
+loop.fit(model, short, seed=5, folder=sys.argv[1])
 """
 
 

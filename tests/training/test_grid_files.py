@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from specnb import storage
 from specnb.cli import app
 from specnb.grid import FINE_LOGLAM
-from specnb.training import emulator_card, grid_files
+from specnb.training import grid_files, lte_emulator
 from specnb.world import emulator
 
 FINE = 10**FINE_LOGLAM
@@ -202,11 +202,11 @@ def test_a_packed_grid_says_it_all_itself():
     with pytest.raises(
         ValueError, match="brings its labels, medium and resolving power; leave them out"
     ):
-        grid_files.read(emulator_card.GRID, medium="air")
+        grid_files.read(lte_emulator.GRID, medium="air")
 
 
 def test_too_few_stars_and_too_low_a_resolution(tmp_path):
     with pytest.raises(ValueError, match="has R = 1500; the native spectra need more than 1800"):
-        emulator_card.train(write(tmp_path / "low.npz", resolution=1500.0), tmp_path)
+        lte_emulator.train(write(tmp_path / "low.npz", resolution=1500.0), tmp_path)
     with pytest.raises(ValueError, match="has 3 stars; an emulator needs at least 64, better 500"):
-        emulator_card.train(write(tmp_path / "g.npz"), tmp_path)
+        lte_emulator.train(write(tmp_path / "g.npz"), tmp_path)

@@ -1,9 +1,13 @@
+from importlib.resources import files
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from specnb.denoising import networks
-from specnb.training import denoiser_card, loop, objectives, profiles
+from specnb.observed import Observed
+from specnb.training import denoiser, loop, models, objectives, profiles
 from specnb.training.profiles import Profile
 from specnb.world import stars
 
@@ -81,12 +85,28 @@ def test_training_is_reproducible_and_learns(tmp_path):
     )
 
 
+def test_the_log_is_written_as_pandas_would(tmp_path):
+    """Logs that ship were: their bytes stay what they are."""
+    assets = files("specnb") / "assets"
+    for name in ("bounded", "dncnn", "labels", "wmae"):
+        rows = pd.read_csv(assets / f"{name}.csv", float_precision="round_trip").to_dict("records")
+        loop.write_log(tmp_path / "log.csv", rows)
+        expected = (assets / f"{name}.csv").read_bytes().replace(b"\r\n", b"\n")
+        assert (tmp_path / "log.csv").read_bytes() == expected
+    rows = [
+        {"step": 1, "loss": 1e-17, "rho": np.float64(0.1)},
+        {"step": 2, "loss": float("nan"), "more": "a,b"},
+    ]
+    loop.write_log(tmp_path / "log.csv", rows)
+    assert (tmp_path / "log.csv").read_text() == pd.DataFrame(rows).to_csv(index=False)
+
+
 def test_the_card_is_written_from_what_was_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(denoiser_card, "N_TEST", 8)
+    monkeypatch.setattr(denoiser, "N_TEST", 8)
     monkeypatch.setitem(
         profiles.MODELS["bounded"], "smoke", Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4)
     )
-    card = denoiser_card.train("bounded", "smoke", tmp_path)
+    card = denoiser.train("bounded", "smoke", tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "bounded.csv", "bounded.json", "bounded.md", "bounded.safetensors"]  # fmt: skip
     assert "20 steps, 80 simulated stars" in card.read_text()
@@ -94,9 +114,9 @@ def test_the_card_is_written_from_what_was_measured(tmp_path, monkeypatch):
 
 def test_dncnn_trains_saves_and_loads(tmp_path, monkeypatch):
     """Its batch normalisation keeps running statistics, which the average over steps must carry along."""
-    monkeypatch.setattr(denoiser_card, "N_TEST", 4)
-    monkeypatch.setattr(denoiser_card, "LEVELS", (0.5,))
-    denoiser_card.train("dncnn", "smoke", tmp_path)
+    monkeypatch.setattr(denoiser, "N_TEST", 4)
+    monkeypatch.setattr(denoiser, "LEVELS", (0.5,))
+    models.train("dncnn", "smoke", tmp_path)
     model = networks.read(tmp_path / "dncnn.safetensors")
     seen = [v for k, v in model.state_dict().items() if k.endswith("running_var")]
     assert seen
@@ -105,9 +125,9 @@ def test_dncnn_trains_saves_and_loads(tmp_path, monkeypatch):
 
 def test_an_unknown_model_or_profile_is_refused(tmp_path):
     with pytest.raises(ValueError, match="name is 'resnet'; choose one of"):
-        denoiser_card.train("resnet", "smoke", tmp_path)
+        models.train("resnet", "smoke", tmp_path)
     with pytest.raises(ValueError, match="profile is 'huge'; dncnn has"):
-        denoiser_card.train("dncnn", "huge", tmp_path)
+        models.train("dncnn", "huge", tmp_path)
 
 
 def test_the_width_of_draws_is_learnt_without_touching_the_mean():
@@ -118,9 +138,10 @@ def test_the_width_of_draws_is_learnt_without_touching_the_mean():
     batch = stars.draw(64, stars.generator("validation", 1), snr=(5, 50))
     m = torch.where(batch.good, batch.level * batch.sigma, 30.0)
     u = torch.where(batch.good, batch.y, fresh.mean)
+    state = Observed.state(u, m)
     with torch.no_grad():
-        mean, surprise = fresh(u, m), fresh.surprise(batch.x, u, m).mean()
+        mean, surprise = fresh(u, m), fresh.surprise(batch.x, state).mean()
     learnt, _ = loop.fit(fresh, Profile(net, 100, 32, rate=3e-3, objective="spread"), seed=1)
     with torch.no_grad():
         assert torch.equal(learnt(u, m), mean)
-        assert learnt.surprise(batch.x, u, m).mean() < surprise - 1
+        assert learnt.surprise(batch.x, state).mean() < surprise - 1

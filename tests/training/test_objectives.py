@@ -14,8 +14,8 @@ class Observation(torch.nn.Module):
 
     mean = torch.ones(3136)
 
-    def look(self, u, m):
-        return None, (u, m)
+    def look(self, state):
+        return None, (state.flux, state.noise)
 
     def forward(self, u, m, seen=None):
         self.seen = seen
@@ -47,6 +47,19 @@ def test_diffused_judges_the_state_and_shows_the_observation(batch):
     assert torch.equal(model.seen[0], torch.where(batch.good, batch.y, 1.0))
     both = (1 / (0.2 * batch.level[:, 0]) ** 2 + 1 / batch.again_level[:, 0] ** 2).rsqrt()
     assert torch.allclose(torch.exp(coordinate) * 0.05, both, rtol=0.02)
+
+
+def test_an_objective_trains_its_part_of_a_network_and_nothing_else():
+    net = torch.nn.Module()
+    net.answer, net.spread = torch.nn.Linear(2, 3), torch.nn.Linear(2, 4)
+    model = torch.nn.Module()
+    model.net = net
+    trained = {name: made.part(model) for name, made in objectives.OBJECTIVES.items()}
+    assert trained.pop("spread") == set(net.spread.parameters())
+    assert all(part == set(net.answer.parameters()) for part in trained.values())
+    model.net = net.answer  # a network on pixels has no spread
+    assert objectives.the_spread(model) == set()
+    assert objectives.the_answer(model) == set(net.answer.parameters())
 
 
 def test_a_diffused_batch_is_the_same_stars_with_noise_of_its_own(batch):

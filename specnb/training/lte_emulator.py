@@ -1,13 +1,15 @@
-"""Train the emulator that ships, judge it on left-out stars, and write its model card."""
+"""Train the emulator of LTE spectra that ships and judge it on stars that were left out."""
 
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from specnb import metrics, storage
 from specnb.grid import WAVE
-from specnb.training import grid_files
+from specnb.training import cards, grid_files
 from specnb.world import emulator
 
 GRID = Path(__file__).parents[2] / "lte_grid" / "first.npz"
@@ -22,35 +24,51 @@ COMPONENTS = 128
 """Size of the emulator's linear basis."""
 
 
-def left_out(index):
-    """Stars that judge and never train: an eighth of those that fill the domain, drawn by design index alone.
+def shipped_grid() -> Path:
+    """Find the grid that lies in a clone.
+
+    Raises
+    ------
+    ValueError
+        If the package is installed without one around it.
+    """
+    if not GRID.is_file():
+        raise ValueError(
+            "the training grid is not part of the installed package: give --grid FILE, or work in "
+            "a clone of the repository, where it is lte_grid/first.npz"
+        )
+    return GRID
+
+
+def left_out(index: ArrayLike) -> np.ndarray:
+    """Choose the stars that judge and never train: an eighth of those that fill the domain, by design index alone.
 
     Not every n-th star: a Sobol design puts each residue of 8 into one corner of the label space. Always in training
     are the corners (design indices from 200,000), because an emulator must not extrapolate, and the stars that were
     added where it erred most (from 400,000): a judge there would count that region twice.
     """
     return ~_added(index) & np.array(
-        [np.random.default_rng(int(i)).random() < 1 / 8 for i in index]
+        [np.random.default_rng(int(i)).random() < 1 / 8 for i in np.asarray(index)]
     )
 
 
-def _added(index):
-    """Stars of the grid that do not fill the domain evenly but stand where they were wanted."""
+def _added(index: ArrayLike) -> np.ndarray:
+    """Find the stars of the grid that do not fill the domain evenly but stand where they were wanted."""
     return np.isin(np.asarray(index) // 100_000, (2, 4))
 
 
-def by_region():
-    """Masks (3136,) of the wavelength regions of the card, by name."""
+def by_region() -> dict[str, np.ndarray]:
+    """Make masks (3136,) of the wavelength regions of the card, by name."""
     return {f"{a}-{b}": (a <= WAVE) & (b > WAVE) for a, b in REGIONS}
 
 
-def rms(r, axis=None):
-    """Root mean square of residuals."""
+def rms(r: ArrayLike, axis: int | None = None) -> Any:
+    """Take the root mean square of residuals."""
     return np.sqrt(np.mean(np.square(r, dtype="f8"), axis=axis))
 
 
-def summary(each):
-    """The card's headline from the RMS of every star, (n,)."""
+def summary(each: np.ndarray) -> dict[str, Any]:
+    """Summarise the RMS of every star, (n,), as the card's headline."""
     value, *interval = metrics.bootstrap(rms, each)
     return {
         "stars": len(each),
@@ -62,8 +80,8 @@ def summary(each):
     }
 
 
-def scores(labels, r):
-    """The card's numbers from labels (n, 4) and native residuals (n, 3136)."""
+def scores(labels: np.ndarray, r: np.ndarray) -> dict[str, Any]:
+    """Compute the card's numbers from labels (n, 4) and native residuals (n, 3136)."""
     each = rms(r, axis=1)
     cells = {}
     for low, high in zip(TEFF_BINS, TEFF_BINS[1:], strict=False):
@@ -77,7 +95,7 @@ def scores(labels, r):
             if inside.any():
                 cells[f"teff {low}-{high}, m_h {poor:+.2f}..{rich:+.2f}"] = {
                     "stars": int(inside.sum()), "rms": float(rms(r[inside]))}  # fmt: skip
-    giant = (labels[:, 0] < 5000) & (labels[:, 1] < 2.9)
+    giant = _cool_giant(labels)
     return {
         **summary(each),
         "worst_labels": [round(float(v), 3) for v in labels[each.argmax()]],
@@ -93,8 +111,15 @@ def scores(labels, r):
     }
 
 
-def learning_curve(grid, judge, components, seed):
-    """RMS on the stars that judge after training on a quarter, a half and three quarters of the others."""
+def _cool_giant(labels: np.ndarray) -> np.ndarray:
+    """Find the stars that are hardest to emulate."""
+    return (labels[:, 0] < 5000) & (labels[:, 1] < 2.9)
+
+
+def learning_curve(
+    grid: grid_files.Grid, judge: np.ndarray, components: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """Train on a quarter, a half and three quarters of the stars, and score those that judge."""
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(~judge))
     curve = {}
     for share in (0.25, 0.5, 0.75):
@@ -111,8 +136,10 @@ def learning_curve(grid, judge, components, seed):
     return curve
 
 
-def cross_validated(grid, judge, components, seed, folds=5):
-    """Scores over the training stars that fill the domain, each judged by a model that has not seen its fold.
+def cross_validated(
+    grid: grid_files.Grid, judge: np.ndarray, components: int, seed: int, folds: int = 5
+) -> dict[str, Any]:
+    """Score the training stars that fill the domain, each by a model that has not seen its fold.
 
     More stars than the left-out ones and so a better look at the rare bad ones; sizes were chosen by it.
     """
@@ -128,11 +155,33 @@ def cross_validated(grid, judge, components, seed, folds=5):
     return summary(each[fold < folds])
 
 
-def train(path, output, seed=0, curve=False, **said):
-    """Train on a grid into ``output``: emulator.safetensors, .json and .md; returns the card's path.
+def train(
+    path: str | Path, output: str | Path, seed: int = 0, curve: bool = False, **said: Any
+) -> Path:
+    """Train on a grid and write emulator.safetensors, .json and .md.
 
-    ``curve`` adds a learning curve and a cross-validation, at six times the cost; ``said`` goes to
-    :func:`specnb.training.grid_files.read`: labels, medium, resolution, where the file does not say them.
+    Parameters
+    ----------
+    path : path
+        The grid, in any layout of :func:`specnb.training.grid_files.read`.
+    output : path
+        A folder.
+    seed : int
+    curve : bool
+        Add a learning curve and a cross-validation, at six times the cost.
+    **said
+        Goes to :func:`specnb.training.grid_files.read`: ``labels``, ``medium``, ``resolution``,
+        where the file does not say them.
+
+    Returns
+    -------
+    Path
+        The card.
+
+    Raises
+    ------
+    ValueError
+        If the grid is too coarse or has fewer than 64 stars.
     """
     start, made = monotonic(), storage.provenance("cpu", seed)
     grid = grid_files.read(path, **said)
@@ -149,11 +198,11 @@ def train(path, output, seed=0, curve=False, **said):
     model = emulator.fit(
         grid.labels[~judge], grid.flux[~judge], grid.resolution, components, seed=seed
     )
-    numbers = {
+    numbers: dict[str, Any] = {
         "grid": Path(path).name,
         "resolution": grid.resolution,
         "training_stars": int((~judge).sum()),
-        "cool_giants": int(((grid.labels[:, 0] < 5000) & (grid.labels[:, 1] < 2.9)).sum()),
+        "cool_giants": int(_cool_giant(grid.labels).sum()),
         "validation": scores(
             grid.labels[judge], emulator.residuals(model, grid.labels[judge], grid.flux[judge])
         ),
@@ -166,56 +215,4 @@ def train(path, output, seed=0, curve=False, **said):
     output = Path(output)
     storage.write_tensors(output / "emulator.safetensors", model.state_dict())
     path = storage.write(output / "emulator.json", numbers, made, monotonic() - start)
-    card = output / "emulator.md"
-    storage.write_bytes(card, render(storage.read(path)).encode())
-    return card
-
-
-def render(numbers):
-    """The model card as Markdown."""
-    made, score = numbers["provenance"], numbers["validation"]
-    rows = [f"| {name} Å | {value:.2e} |" for name, value in score["by_wavelength"].items()]
-    cells = [
-        f"| {name} | {cell['stars']} | {cell['rms']:.2e} |"
-        for name, cell in score["by_labels"].items()
-    ]
-    curve = [
-        f"| {n} | {v['rms']:.2e} | {v['median']:.2e} |"
-        for n, v in numbers.get("learning_curve", {}).items()
-    ]
-    curve += [f"| {numbers['training_stars']} | {score['rms']:.2e} | {score['median']:.2e} |"]
-    giants, cross = score["cool_giants"], numbers.get("cross_validation")
-
-    def headline(found):
-        low, high = found["rms_interval"]
-        return (
-            f"RMS {found['rms']:.2e} [{low:.2e}, {high:.2e}], median star {found['median']:.2e}, "
-            f"{found['share_within_1.5e-3']:.1%} of stars within 1.5e-3, worst {found['worst']:.2e}"
-        )
-
-    said = (
-        [f"- five-fold cross-validation of {cross['stars']} training stars: {headline(cross)}"]
-        if cross
-        else []
-    )
-    return "\n".join([
-        "# Emulator of LTE spectra", "",
-        f"Labels (teff, logg, m_h, alpha_m) → normalised flux at R = {numbers['resolution']:,.0f} on 16,151 points. "
-        f"Trained on {numbers['training_stars']} stars of {numbers['grid']}, judged on {score['stars']} stars that "
-        "were left out (an eighth of those that fill the domain, by design index), at R = 1800 in native pixels.", "",
-        f"- {headline(score)} at teff, logg, m_h, alpha_m = {score['worst_labels']}",
-        *said,
-        "- cool giants (teff < 5000, logg < 2.9): "
-        + (
-            f"{numbers['cool_giants']} in the grid, {giants['stars']} left out"
-            + (f", RMS {giants['rms']:.2e}" if giants["stars"] else "")
-            if numbers["cool_giants"]
-            else "none in the grid, so there the emulator extrapolates and its error is not known"
-        ),
-        f"- {made['date'][:10]}, seed {made['seed']}, {made['device']}, {made['wall_s']} s, commit {made['commit']}",
-        "", "| training stars | RMS | median star |", "|---|---|---|", *curve,
-        "", "| wavelength | RMS |", "|---|---|", *rows,
-        "", "| labels | stars | RMS |", "|---|---|---|", *cells, "",
-        "What the spectra of the grid leave out, the emulator leaves out. Rotation, radial velocity and line-spread "
-        "function are not learnt but applied afterwards.", "",
-    ])  # fmt: skip
+    return cards.write(path, cards.emulator(storage.read(path)))
