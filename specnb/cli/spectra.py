@@ -12,7 +12,7 @@ import typer
 from specnb.cli.options import SPECTRA, Medium, Seed, fail, sentences
 
 if TYPE_CHECKING:
-    from specnb.observing.native import Observation
+    from specnb.observing.native import Prepared
     from specnb.observing.products import Products
 
 app = typer.Typer()
@@ -33,21 +33,21 @@ Reasons = dict[str, str]
 """File → why it could not be processed."""
 
 
-def _observed(
+def _prepared(
     files: Sequence[Path], medium: str | None, resolution: float | None
-) -> tuple[list[tuple[Path, "Observation"]], Reasons]:
+) -> tuple[dict[Path, "Prepared"], Reasons]:
     """Read what can be read, and say why of the rest."""
     from tqdm.auto import tqdm
 
     from specnb.observing import native, readers
 
-    good: list[tuple[Path, Observation]] = []
+    good: dict[Path, Prepared] = {}
     bad: Reasons = {}
     for path in tqdm(files, desc="reading", unit="file", disable=len(files) < 3):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                good.append((path, native.observe(readers.read(path), medium, resolution)))
+                good[path] = native.prepare(readers.read(path), medium, resolution)
         except CLEAN as error:
             bad[str(path)] = _named(path, error)
     return good, bad
@@ -62,21 +62,23 @@ def _chunks(
     files: Sequence[Path], medium: str | None, resolution: float | None, seed: int
 ) -> Iterator[tuple[list[tuple[Path, "Products"]], Reasons]]:
     """Make the products of files, some at a time: pairs of path and products, and reasons."""
-    from specnb.observing import products
+    from specnb.observing import native, products
+
+    def process(prepared: list[Prepared]) -> list[Products]:
+        return products.process(native.normalised(prepared), seed)
 
     for first in range(0, len(files), CHUNK):
-        good, bad = _observed(files[first : first + CHUNK], medium, resolution)
+        good, bad = _prepared(files[first : first + CHUNK], medium, resolution)
         try:
-            made = products.process([o for _, o in good], seed)
+            made = dict(zip(good, process(list(good.values())), strict=True))
         except CLEAN:  # one of them: which?
-            made = []
-            for path, observation in list(good):
+            made = {}
+            for path, prepared in good.items():
                 try:
-                    made += products.process([observation], seed)
+                    (made[path],) = process([prepared])
                 except CLEAN as error:
                     bad[str(path)] = _named(path, error)
-            good = [(path, o) for path, o in good if str(path) not in bad]
-        yield list(zip([path for path, _ in good], made, strict=True)), bad
+        yield list(made.items()), bad
 
 
 def _free(path: Path, overwrite: bool) -> Path:
