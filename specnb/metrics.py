@@ -18,8 +18,9 @@ Pixels of a spectrum are correlated, so intervals come from a bootstrap over spe
 has a binomial one.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from scipy.ndimage import correlate1d
 
 from specnb.grid import WAVE
 
@@ -28,6 +29,31 @@ SNR_BINS = ((5, 8), (8, 15), (15, 30), (30, 50), (50, 100))
 
 SSIM_RADIUS, SSIM_SIGMA = 5, 1.5
 """Gaussian window of 11 pixels."""
+
+
+class Interval(NamedTuple):
+    """A number and its interval, of 95 % unless said otherwise; prints itself.
+
+    ``f"{interval:.2f}"`` is ``1.05 [1.02, 1.08]``, and of a share ``f"{interval:.1%}"`` is ``99.5 [99.2, 99.7] %``.
+
+    Attributes
+    ----------
+    value, low, high : float
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> "Interval":
+        """Multiply all three, as by 100 for a table whose head says per cent."""
+        return Interval(*(factor * number for number in self))
+
+    def __format__(self, spec: str) -> str:
+        if spec.endswith("%"):
+            return f"{self.scaled(100):{spec[:-1]}f} %"
+        value, low, high = (format(float(number), spec) for number in self)
+        return f"{value} [{low}, {high}]"
 
 
 def _finite(name, value, good):
@@ -60,7 +86,7 @@ def _checked(estimate, truth, good):
 
 
 def per_spectrum(kind, estimate, truth, good, sigma=None):
-    """One metric per spectrum.
+    """Return one metric per spectrum.
 
     Parameters
     ----------
@@ -89,7 +115,7 @@ def per_spectrum(kind, estimate, truth, good, sigma=None):
 
 
 def ssim(estimate, truth, good):
-    """Structural similarity of every spectrum with its truth, for a data range of 1.
+    """Return the structural similarity of every spectrum with its truth, for a data range of 1.
 
     A masked pixel has no weight in the window of its neighbours (normalised convolution) and is no centre of one;
     nor are the five pixels at either end, whose window would leave the spectrum.
@@ -111,6 +137,8 @@ def ssim(estimate, truth, good):
         raise ValueError(
             f"good of spectrum {row} is False but for five pixels at either end; leave it out"
         )
+    from scipy.ndimage import correlate1d  # here, because importing it takes a fifth of a second
+
     window = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
 
     def smooth(x):
@@ -130,8 +158,10 @@ def ssim(estimate, truth, good):
     return (value * centres).sum(1) / centres.sum(1)
 
 
-def bootstrap(statistic, *samples, n_resamples=1000, seed=0, confidence=0.95):
-    """A statistic and its percentile interval, by resampling spectra.
+def bootstrap(
+    statistic, *samples, n_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+) -> Interval:
+    """Resample spectra for the percentile interval of a statistic.
 
     Parameters
     ----------
@@ -142,31 +172,31 @@ def bootstrap(statistic, *samples, n_resamples=1000, seed=0, confidence=0.95):
 
     Returns
     -------
-    value, low, high : float
+    Interval
     """
     rng = np.random.default_rng(seed)
     n = len(samples[0])
     draws = [statistic(*(s[i] for s in samples)) for i in rng.integers(0, n, (n_resamples, n))]
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(statistic(*samples)), float(low), float(high)
+    return Interval(float(statistic(*samples)), float(low), float(high))
 
 
-def improvement(kind, estimate, observed, truth, good, sigma=None, seed=0):
-    """1 − metric(estimate)/metric(observed) over a set of spectra; (value, low, high) with a 95 % interval."""
+def improvement(kind, estimate, observed, truth, good, sigma=None, seed: int = 0) -> Interval:
+    """Return 1 − metric(estimate)/metric(observed) over a set of spectra; arguments as of :func:`per_spectrum`."""
     after = per_spectrum(kind, estimate, truth, good, sigma)
     before = per_spectrum(kind, observed, truth, good, sigma)
     return bootstrap(lambda a, b: 1 - a.mean() / b.mean(), after, before, seed=seed)
 
 
-def rmse(estimate, truth, good, seed=0):
-    """√(mean MSE) of a set of spectra, (n, pixels) each; (value, low, high) with a 95 % interval."""
+def rmse(estimate, truth, good, seed: int = 0) -> Interval:
+    """Return √(mean MSE) of a set of spectra, (n, pixels) each."""
     return bootstrap(
         lambda a: np.sqrt(a.mean()), per_spectrum("mse", estimate, truth, good), seed=seed
     )
 
 
-def rho(estimate, reference, truth, good, seed=0):
-    """ρ = RMSE(estimate)/RMSE(reference) of a set of spectra; (value, low, high) with a 95 % interval.
+def rho(estimate, reference, truth, good, seed: int = 0) -> Interval:
+    """Return ρ = RMSE(estimate)/RMSE(reference) of a set of spectra.
 
     ``reference`` is, as a rule, the exact posterior mean of the same observations; all have shape (n, pixels), and
     stars are resampled in pairs.
@@ -196,20 +226,20 @@ def _errors(estimate, truth):
     return estimate - truth
 
 
-def bias(estimate, truth, seed=0):
-    """Median of estimate − truth, (n,) each; (value, low, high) with a 95 % interval."""
+def bias(estimate, truth, seed: int = 0) -> Interval:
+    """Return the median of estimate − truth, (n,) each."""
     return bootstrap(np.median, _errors(estimate, truth), seed=seed)
 
 
-def scatter(estimate, truth, seed=0):
-    """1.4826 MAD of estimate − truth, (n,) each: σ of a normal; (value, low, high) with a 95 % interval."""
+def scatter(estimate, truth, seed: int = 0) -> Interval:
+    """Return 1.4826 MAD of estimate − truth, (n,) each: σ of a normal."""
     return bootstrap(
         lambda d: 1.4826 * np.median(np.abs(d - np.median(d))), _errors(estimate, truth), seed=seed
     )
 
 
 def covered(draws, truth, nominal=0.68):
-    """Whether the central interval of the draws holds the truth: draws (…, n_samples), truth (…) → bool (…).
+    """Tell whether the central interval of the draws holds the truth: draws (…, n_samples), truth (…) → bool (…).
 
     Quantile p of S draws is draw number p (S + 1): S draws and a truth from one distribution then give the nominal
     coverage, exactly where that number is whole (199 draws, 68 and 95 %); other definitions miss it by about 1/S.
@@ -235,8 +265,8 @@ def covered(draws, truth, nominal=0.68):
     return (low <= truth) & (truth <= high)
 
 
-def coverage(draws, truth, nominal=0.68, confidence=0.95):
-    """Coverage of one number over independent stars; (value, low, high) with a Wilson binomial interval.
+def coverage(draws, truth, nominal: float = 0.68, confidence: float = 0.95) -> Interval:
+    """Return the coverage of one number over independent stars, with Wilson's binomial interval.
 
     Parameters
     ----------
@@ -251,11 +281,11 @@ def coverage(draws, truth, nominal=0.68, confidence=0.95):
     from scipy.stats import binomtest  # here, because importing it takes a third of a second
 
     interval = binomtest(int(hit.sum()), hit.size).proportion_ci(confidence, method="wilson")
-    return float(hit.mean()), float(interval.low), float(interval.high)
+    return Interval(float(hit.mean()), float(interval.low), float(interval.high))
 
 
-def pixel_coverage(draws, truth, good, nominal=0.68, seed=0):
-    """Coverage of good pixels, a mean over spectra; (value, low, high) with a 95 % bootstrap over spectra.
+def pixel_coverage(draws, truth, good, nominal: float = 0.68, seed: int = 0) -> Interval:
+    """Return the coverage of good pixels, a mean over spectra, with a bootstrap over spectra.
 
     Parameters
     ----------
@@ -278,7 +308,7 @@ def pixel_coverage(draws, truth, good, nominal=0.68, seed=0):
 
 
 def snr_bin(snr):
-    """Number of the bin of ``SNR_BINS`` of each star, (n,) → (n,) int; −1 outside of 5…100.
+    """Return the number of the bin of ``SNR_BINS`` of each star, (n,) → (n,) int; −1 outside of 5…100.
 
     S/N is rounded to 1e-4 first: 5/λ with a float32 λ is 4.9999998.
     """

@@ -1,9 +1,11 @@
 """Results of runs, JSON with where it comes from, and tensors, safetensors with notes; written atomically."""
 
+import dataclasses
 import json
 import os
 import platform
 import subprocess
+import tomllib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,14 +18,29 @@ from safetensors import safe_open
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def commit():
-    """Commit of the checkout the package lies in, with ``-dirty`` if more than results changed; None outside of one."""
+def git(*words: str) -> str:
+    """Return what git says of the folder that the package lies in; OSError or CalledProcessError if it does not."""
+    command = ["git", "-C", str(ROOT), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    def git(*words):
-        return subprocess.run(
-            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True
-        ).stdout
 
+def is_clone() -> bool:
+    """Tell whether the package is run from a clone of this project.
+
+    An installed copy is not: the repository around it, if there is one, may be somebody else's.
+    """
+    try:
+        top = Path(git("rev-parse", "--show-toplevel").strip()).resolve()
+        name = tomllib.loads((top / "pyproject.toml").read_text())["project"]["name"]
+    except (OSError, KeyError, tomllib.TOMLDecodeError, subprocess.CalledProcessError):
+        return False
+    return name == "specnb" and Path(__file__).resolve().parent == top / "specnb"
+
+
+def commit() -> str | None:
+    """Name the commit of the clone, with ``-dirty`` if more than results changed; None outside of one."""
+    if not is_clone():
+        return None
     try:
         name = git("rev-parse", "--short=12", "HEAD").strip()
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
@@ -84,9 +101,15 @@ def read_tensors(path):
         return {k: file.get_tensor(k) for k in file.keys()}, notes  # noqa: SIM118 (no dict)
 
 
+def plain(numbers):
+    """Turn a dataclass into what :func:`write` writes: dicts by name, lists, numbers."""
+    fields = dataclasses.asdict(numbers) if dataclasses.is_dataclass(numbers) else numbers
+    return json.loads(json.dumps(fields, allow_nan=False))
+
+
 def write(path, numbers, made, seconds):
-    """Write ``numbers`` (a dict that JSON can hold) with their provenance ``made`` and wall time; returns the path."""
-    content = {"provenance": {**made, "wall_s": round(seconds, 1)}, **numbers}
+    """Write ``numbers`` (a dataclass or dict) with their provenance ``made`` and wall time; returns the path."""
+    content = {"provenance": {**made, "wall_s": round(seconds, 1)}, **plain(numbers)}
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return Path(path)
 
@@ -96,17 +119,12 @@ def read(path):
     return json.loads(Path(path).read_text())
 
 
-def interval(value, low, high, scale=1.0, digits=2):
-    """How tables show a number with its interval."""
-    return f"{scale * value:.{digits}f} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
 def digest(numbers, *keys):
-    """Some numbers of a result, a line each, as notebooks print them for nbval to compare.
+    """Say some numbers of a result, a line each, as notebooks print them for nbval to compare.
 
     Parameters
     ----------
-    numbers : dict
+    numbers : dataclass or dict
         What :func:`write` is going to write.
     keys : str
         Where a number or a list of them lies: ``"levels/0/rho"``.
@@ -120,9 +138,9 @@ def digest(numbers, *keys):
     KeyError, IndexError
         There is no such number.
     """
-    lines = []
+    lines, written = [], plain(numbers)
     for key in keys:
-        value = numbers
+        value = written
         for step in key.split("/"):
             value = value[int(step)] if isinstance(value, list) else value[step]
         values = value if isinstance(value, list | tuple) else [value]

@@ -1,5 +1,7 @@
 """Each metric on a case computed by hand."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -291,3 +293,15 @@ STARS = np.zeros(3)
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_interval_prints_itself_and_unpacks():
+    interval = metrics.Interval(0.9951, 0.992, 0.9973)
+    assert f"{interval:.2f}" == "1.00 [0.99, 1.00]"
+    assert f"{interval:.1%}" == "99.5 [99.2, 99.7] %"
+    assert f"{interval.scaled(100):.1f}" == "99.5 [99.2, 99.7]"
+    value, low, high = interval
+    assert (value, low, high) == interval == (interval.value, interval.low, interval.high)
+    found = metrics.bias(np.arange(9.0), np.zeros(9))
+    assert isinstance(found, metrics.Interval)
+    assert json.loads(json.dumps(found)) == list(found)

@@ -21,20 +21,24 @@ import papermill
 import torch
 from jupyter_core.utils import ensure_event_loop
 
+from specnb import storage
 from specnb.book import answer, verdict
 
 PROSE = ("_config.yml", "_toc.yml", "book")
+NO_NUMBERS = ("book", "cli")
+"""Folders of the package that no notebook imports: what they do changes no number."""
+
 AT_ONCE = 4
 """Notebooks side by side at most: a kernel takes about 1.5 GB."""
 
 
 def after(notebook):
-    """Names of the notebooks that one waits for."""
+    """Name the notebooks that one waits for."""
     return nbformat.read(notebook, 4).metadata.get("specnb", {}).get("after", [])
 
 
 def mark(executed):
-    """The fingerprint in an executed copy; None if there is none."""
+    """Return the fingerprint in an executed copy; None if there is none."""
     return (
         nbformat.read(executed, 4).metadata.get("specnb", {}).get("fingerprint")
         if executed.exists()
@@ -42,17 +46,30 @@ def mark(executed):
     )
 
 
+def sources(package):
+    """List the files of the package that a notebook's numbers may depend on."""
+    return [
+        path
+        for path in sorted(package.rglob("*"))
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and path.relative_to(package).parts[0] not in NO_NUMBERS
+    ]
+
+
 def fingerprint(notebook, parameters, before=()):
-    """SHA-256 over the notebook, the package's files, torch's version, parameters, and marks of what came before."""
+    """Hash what the numbers of a notebook depend on.
+
+    Those are the notebook, torch's version, parameters, marks of what came before, and the package without what only
+    shows results or passes commands on (``NO_NUMBERS``): whoever edits the book runs no experiment again.
+    """
     digest = hashlib.sha256(
         json.dumps([torch.__version__, parameters, list(before)], sort_keys=True).encode()
     )
-    package = Path(__file__).parent.parent
-    sources = [
-        p for p in sorted(package.rglob("*")) if p.is_file() and "__pycache__" not in p.parts
-    ]
-    for path in [Path(notebook), *sources]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    package = Path(storage.__file__).parent
+    digest.update(Path(notebook).name.encode() + b"\0" + Path(notebook).read_bytes())
+    for path in sources(package):
+        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -66,7 +83,7 @@ def check(notebook, parameters):
 
 
 def complaint(notebook):
-    """Why an executed notebook cannot be accepted, or None.
+    """Say why an executed notebook cannot be accepted, or None.
 
     Parameters
     ----------
@@ -144,7 +161,7 @@ def execute(notebook, output, parameters):
 
 
 def _execute(*arguments):
-    """:func:`execute` in a thread of its own, whose event loop is closed behind it."""
+    """Run :func:`execute` in a thread of its own, whose event loop is closed behind it."""
     loop = ensure_event_loop()
     try:
         return execute(*arguments)
@@ -153,7 +170,7 @@ def _execute(*arguments):
 
 
 def order(notebooks):
-    """What waits for what, a prepared ``graphlib.TopologicalSorter`` of paths; ValueError if it goes in circles."""
+    """Order paths by what waits for what, a prepared ``TopologicalSorter``; ValueError if it goes in circles."""
     by_name = {path.stem: path for path in notebooks}
     graph = TopologicalSorter()
     for path in notebooks:
@@ -251,7 +268,7 @@ def run(notebooks, stage, parameters, workers=None, say=print):
 
 
 def opened(notebook, folder):
-    """An executed notebook with what came out of it, by the results in ``folder``, below its first cell."""
+    """Put what came out of an executed notebook, by the results in ``folder``, below its first cell."""
     page = nbformat.read(notebook, 4)
     if text := verdict.opening(notebook.stem, folder):
         page.cells.insert(1, nbformat.v4.new_markdown_cell(text, id="answer"))
@@ -259,7 +276,7 @@ def opened(notebook, folder):
 
 
 def build_book(root, stage):
-    """HTML from the executed notebooks in ``stage`` and the prose of ``root``; warnings are errors.
+    """Make HTML from the executed notebooks in ``stage`` and the prose of ``root``; warnings are errors.
 
     Parameters
     ----------
@@ -276,7 +293,7 @@ def build_book(root, stage):
     RuntimeError
         Jupyter Book complained.
     """
-    from specnb.book import interactive  # needs the extra `book`, as Jupyter Book does
+    from specnb.experiments import interactive
 
     root, stage = Path(root), Path(stage)
     site, found = stage / "site", root / "results"

@@ -1,17 +1,22 @@
 """The page of the book that answers the plan, written from ``results/*/*.json`` alone.
 
-Of every result the run of the largest profile counts. A result that is not there is shown as missing; one from before
-the weights that it depends on were last changed is shown as stale.
+Of every result the run of the largest profile counts. A result that is not there, or does not hold what a row is about,
+is shown as missing; one from before the weights that it depends on were last changed, or whose file is not what the
+experiment writes today, is shown as stale.
 """
 
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from specnb import storage
 from specnb.book import verdict_rows, verdict_world
+from specnb.book.judging import Missing, Row
 from specnb.book.verdict_without import WITHOUT
+from specnb.experiments import files
+from specnb.experiments.results import Provenance
 
 ROWS = (*verdict_rows.ROWS, *verdict_world.ROWS)
 PROFILES = ("full", "cpu", "quick")
@@ -36,31 +41,44 @@ Numbers in brackets are 95 % intervals; in square brackets at the end stand prof
 """
 
 
-def newest(folder, source):
-    """Profile and content of the result that counts, or (None, None)."""
+@dataclass(frozen=True)
+class Result:
+    """A results file that counts: its profile, what it holds, where it comes from."""
+
+    profile: str
+    numbers: Any
+    made: Provenance
+
+    @property
+    def origin(self) -> str:
+        """Profile, day, device and commit."""
+        m = self.made
+        return f"{self.profile}, {m.date[:10]}, {m.device.split(',')[0]}, {str(m.commit)[:7]}"
+
+
+def newest(folder: Path | str, source: str) -> Result | None:
+    """Read the result that counts; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        The file is not what the experiment writes today.
+    """
     for profile in PROFILES:
         path = Path(folder) / profile / f"{source}.json"
         if path.exists():
-            return profile, storage.read(path)
-    return None, None
+            return Result(profile, *files.read(path))
+    return None
 
 
 @cache
-def changed_since(commit, weights):
-    """Which of the models that ship have changed since a commit; None if git cannot tell."""
+def changed_since(commit: str | None, weights: tuple[str, ...]) -> list[str] | None:
+    """List the models that ship and have changed since a commit; None if git cannot tell."""
+    if commit is None or not storage.is_clone():
+        return None
     paths = [f"specnb/assets/{name}.safetensors" for name in weights]
-    command = [
-        "git",
-        "-C",
-        str(storage.ROOT),
-        "diff",
-        "--name-only",
-        str(commit).removesuffix("-dirty"),
-        "--",
-        *paths,
-    ]
     try:
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        listed = storage.git("diff", "--name-only", commit.removesuffix("-dirty"), "--", *paths)
     except (OSError, subprocess.CalledProcessError):
         return None
     return [Path(line).stem for line in listed.splitlines()]
@@ -74,51 +92,50 @@ class Finding:
     ----------
     verdict : str
         Markdown; a word in italics if there is nothing to judge.
+    what : str
+        What was measured.
     ours, limit : str
-        As of :class:`specnb.book.verdict_rows.Answer`.
-    made : dict
-        Provenance with ``profile``; empty if there is no result.
+        As of :class:`specnb.book.judging.Answer`.
+    origin : str
+        Profile, day, device and commit; empty if there is no result.
     """
 
     verdict: str
+    what: str
     ours: str = ""
     limit: str = ""
-    made: dict = field(default_factory=dict)
-
-    @property
-    def origin(self):
-        """Profile, day, device and commit."""
-        if not self.made:
-            return ""
-        m = self.made
-        return (
-            f"{m['profile']}, {m['date'][:10]}, {m['device'].split(',')[0]}, {str(m['commit'])[:7]}"
-        )
+    origin: str = ""
 
 
-def judge(row, folder):
-    """The :class:`Finding` of a row."""
-    profile, numbers = newest(folder, row.source)
-    if numbers is None:
-        return Finding("*missing*")
+def judge(row: Row, folder: Path | str) -> Finding:
+    """Judge a row by the results in a folder."""
     try:
-        answer = row.read(numbers)
-    except (KeyError, IndexError, StopIteration):
-        return Finding("*stale: the file lacks what is asked*")
-    made = numbers["provenance"]
-    changed = changed_since(made["commit"], row.weights)
+        found = newest(folder, row.source)
+        if found is None:
+            return Finding("*missing*", row.what)
+        answer = row.read(found.numbers)
+    except Missing as error:
+        return Finding(f"*missing: {error}*", row.what, origin=found.origin)
+    except (KeyError, IndexError, ValueError) as error:
+        return Finding(f"*stale: the file lacks what is asked ({_told(error, folder)})*", row.what)
+    changed = changed_since(found.made.commit, row.weights)
     verdict = "open" if answer.plan is None else "yes" if answer.plan else "no"
     if answer.plan and not answer.aim:
         verdict = "yes, aim missed"
     verdict = f"**{verdict}**"
     if changed:
         verdict += f"; *stale: {', '.join(changed)} changed since*"
-    return Finding(verdict, answer.ours, answer.limit, {**made, "profile": profile})
+    return Finding(verdict, answer.what or row.what, answer.ours, answer.limit, found.origin)
 
 
-def answers(rows, folder):
-    """Rows by what answers them, which a question and an experiment may share: (names, first row, Finding) of each."""
-    shared = {}
+def _told(error: Exception, folder: Path | str) -> str:
+    """Say what is wrong with a file, without the folder it lies in."""
+    return str(error).replace(f"{folder}/", "").replace("|", "or")
+
+
+def answers(rows, folder: Path | str):
+    """Judge rows by what answers them, which a question and an experiment may share: (names, first row, Finding)."""
+    shared: dict[Any, list[Row]] = {}
     for row in rows:
         shared.setdefault(row.read, []).append(row)
     return [
@@ -128,28 +145,28 @@ def answers(rows, folder):
 
 
 def line(names, row, found):
-    """One row of the table."""
+    """Write one row of the table."""
     link = f"{{doc}}`{names} <../notebooks/{row.notebook}>`"
-    return f"| {link} | {found.verdict} | {row.what} | {row.plan} |"
+    return f"| {link} | {found.verdict} | {found.what} | {row.plan} |"
 
 
 def item(names, row, found):
-    """One row in numbers."""
+    """Write one row in numbers."""
     limit = f" Beside it: {found.limit}." if found.limit not in ("", "—") else ""
     result = f"{found.ours}.{limit} " if found.ours else ""
     origin = f" [{found.origin}]" if found.origin else ""
-    return f"- **{names}**, *{row.what}* (the plan: {row.plan}): {result}Verdict: {found.verdict}{origin}"
+    return f"- **{names}**, *{found.what}* (the plan: {row.plan}): {result}Verdict: {found.verdict}{origin}"
 
 
 def opening(notebook, folder):
-    """What came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
+    """Say what came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
     rows = answers([row for row in ROWS if row.notebook == notebook], folder)
     head = "**Result and verdict**, of the largest run that is kept. Below it, the run that is named at the page's end."
     return head + "\n\n" + "\n".join(item(*row) for row in rows) + "\n" if rows else ""
 
 
 def render(folder=None):
-    """The page as Markdown, of results in ``folder`` (default: those of the checkout)."""
+    """Write the page as Markdown, of results in ``folder`` (default: those of the checkout)."""
     folder = storage.ROOT / "results" if folder is None else folder
     rows = answers(ROWS, folder)
     parts = [HEAD + "\n".join(line(*row) for row in rows), NUMBERS, *(item(*row) for row in rows)]
@@ -157,14 +174,14 @@ def render(folder=None):
 
 
 def without_diffusion(folder):
-    """Where diffusion does not help, in numbers."""
-    found = {source: newest(folder, source)[1] for source in WITHOUT}
+    """Say where diffusion does not help, in numbers."""
     parts = []
     for source, say in WITHOUT.items():
         try:
-            parts.append(say(found[source]) if found[source] else f"*{source}: missing*")
-        except (KeyError, IndexError):
-            parts.append(f"*{source}: stale*")
+            found = newest(folder, source)
+            parts.append(say(found.numbers) if found else f"*{source}: missing*")
+        except (KeyError, IndexError, ValueError) as error:
+            parts.append(f"*{source}: stale ({_told(error, folder)})*")
     return "\n## Where diffusion does not help\n\n" + "\n\n".join(parts) + "\n"
 
 

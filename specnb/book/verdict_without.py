@@ -2,62 +2,60 @@
 
 import numpy as np
 
-from specnb.book.verdict_rows import by_level
-from specnb.storage import interval
+from specnb.experiments.dps import Dps
+from specnb.experiments.limit import Limit
+from specnb.experiments.parameters import Parameters
 
 
-def fitting(limit):
-    """The emulator's fit beside the denoiser, of limit.json."""
-    rows = [
-        (v["snr"], *(v["methods"][name]["rho"] for name in ("fit", "bounded")))
-        for v in limit["levels"]
-    ]
-    snrs, fits, nets = zip(
-        *((str(snr), f"{fit[0]:.2f}", f"{net[0]:.2f}") for snr, fit, net in rows), strict=True
-    )
+def fitting(numbers: Limit) -> str:
+    """Compare the emulator's fit with the denoiser."""
+
+    def rho(name):
+        return ", ".join(f"{level.methods[name].rho.value:.2f}" for level in numbers.levels)
+
+    snrs = ", ".join(str(level.snr) for level in numbers.levels)
     return (
         "**Fitting the emulator directly.** Whoever knows the simulator can fit its labels: the spectrum of the most "
-        f"likely ones has an error of ρ = {', '.join(fits)} at S/N {', '.join(snrs)}. The denoiser, which has seen the "
-        f"same kind of stars and was told no labels, has {', '.join(nets)}."
+        f"likely ones has an error of ρ = {rho('fit')} at S/N {snrs}. The denoiser, which has seen the "
+        f"same kind of stars and was told no labels, has {rho('bounded')}."
     )
 
 
-def estimating(labels):
-    """Scatter of [M/H] of a fit from noisy and denoised spectra, of parameters.json."""
-    ways = ("fit, noisy", "fit, denoised", "exact")
-    rows = [
-        (snr, [m["points"][k]["all"]["m_h"]["scatter"] for k in ways])
-        for snr, m in by_level(labels["levels"])
-    ]
-    listed = "; ".join(
-        f"S/N {snr}: {interval(*a, digits=3)} noisy, {interval(*b, digits=3)} denoised, {interval(*c, digits=3)} exact "
-        "mean"
-        for snr, (a, b, c) in rows
-    )
-    return f"**Denoising before a fit of the emulator.** Scatter of [M/H] in dex, {labels['stars']} stars, {listed}."
-
-
-def reported(dps):
-    """Which narrow lines that no star has ``specnb.anomalies`` reports, of dps.json."""
-    found = [(snr, v["added line"]["flagged"]) for snr, v in by_level(dps["reported"])]
-    return "of lines of 3 to 30 % depth, " + ", ".join(
-        f"{100 * np.mean(flagged):.0f} % of {len(flagged)} at S/N {snr}" for snr, flagged in found
+def estimating(numbers: Parameters) -> str:
+    """Compare the scatter of [M/H] of a fit from noisy and from denoised spectra."""
+    ways = {"fit, noisy": "noisy", "fit, denoised": "denoised", "oracle": "oracle's mean"}
+    parts = []
+    for snr, level in sorted(numbers.levels.items()):
+        scatter = {word: level.points[k]["all"]["m_h"].scatter for k, word in ways.items()}
+        parts.append(f"S/N {snr}: " + ", ".join(f"{v:.3f} {word}" for word, v in scatter.items()))
+    return (
+        f"**Denoising before a fit of the emulator.** Scatter of [M/H] in dex, {numbers.stars} stars, "
+        f"{'; '.join(parts)}."
     )
 
 
-def erasing(dps):
-    """What is left of a line that no star has, of dps.json."""
+def reported(numbers: Dps) -> str:
+    """Say which narrow lines that no star has ``specnb.anomalies`` reports."""
+    parts = []
+    for snr, features in sorted(numbers.reported.items()):
+        flagged = features["added line"].flagged
+        parts.append(f"{100 * np.mean(flagged):.0f} % of {len(flagged)} at S/N {snr}")
+    return "of lines of 3 to 30 % depth, " + ", ".join(parts)
+
+
+def erasing(numbers: Dps) -> str:
+    """Say what is left of a line that no star has."""
     names = ("exact, mean", "dps, mean", "supervised", "fit", "dncnn")
-    listed = "; ".join(
-        f"S/N {snr}: "
-        + ", ".join(f"{k} {np.median(v['survival'][k]['added line']):.2f}" for k in names if k in v["survival"])
-        + f" ({len(v['survival'][names[0]]['added line'])} lines)"
-        for snr, v in by_level(dps["features"])
-    )  # fmt: skip
+    parts = []
+    for snr, found in sorted(numbers.features.items()):
+        shares = {name: found.survival[name]["added line"] for name in names}
+        medians = ", ".join(f"{name} {np.median(share):.2f}" for name, share in shares.items())
+        n = len(shares[names[0]])
+        parts.append(f"S/N {snr}: {medians} ({n} lines)")
     return (
         "**What no star of the prior has.** Whatever believes the prior erases a line that the prior does not hold; "
-        f"median share that survives, {listed}. `specnb.anomalies` reports those that are strong enough: "
-        f"{reported(dps)}."
+        f"median share that survives, {'; '.join(parts)}. `specnb.anomalies` reports those that are strong enough: "
+        f"{reported(numbers)}."
     )
 
 

@@ -1,101 +1,124 @@
 """Rows of the verdict that the plan does not have: the world that everything is measured in, real spectra, sliders."""
 
-from specnb.book.verdict_rows import BOUNDED, LABELS, Answer, Row, within
-from specnb.storage import interval
+from specnb.book.judging import BOUNDED, LABELS, Answer, Missing, Row, shown, within
+from specnb.experiments.bounded import COMPARED, Bounded
+from specnb.experiments.data import Data
+from specnb.experiments.explore import Explore
+from specnb.experiments.stars import Stars
+from specnb.experiments.your_spectra import YourSpectra
+from specnb.metrics import Interval
 from specnb.world import prior
 
 LASP = {"teff": 49, "logg": 0.03, "m_h": 0.03}
 """Scatter of the labels that LAMOST's pipeline gives a star that it sees again (labels of the files in own.json)."""
 
+BIN = "30 to 70"
+"""S/N of the stars whose labels are compared."""
 
-def emulator(numbers):
-    e = numbers["emulator"]
+
+def emulator(numbers: Data) -> Answer:
+    e = numbers.emulator
+    rms = Interval(e.rms, *e.rms_interval)
     return Answer(
-        f"RMS {interval(e['rms'], *e['rms_interval'], 1e4)} × 10⁻⁴ of the continuum in {e['stars']} stars that it was "
-        f"not trained on, worst star {1e4 * e['worst']:.1f} × 10⁻⁴",
+        f"RMS {rms.scaled(1e4):.2f} × 10⁻⁴ of the continuum in {e.stars} stars that it was "
+        f"not trained on, worst star {1e4 * e.worst:.1f} × 10⁻⁴",
         "—",
-        within([(e["rms"], *e["rms_interval"])], 0, 5e-4),
+        within([rms], 0, 5e-4),
     )
 
 
-def reality(numbers):
-    held = {
-        k: (v["without_model_error"], v["with_model_error"])
-        for k, v in numbers["real_stars"].items()
-    }
+def reality(numbers: Stars) -> Answer:
+    regions = numbers.real_stars
+    with_it = {name: v.with_model_error.within_1 for name, v in regions.items()}
+    without = [v.without_model_error.within_1.value for v in regions.values()]
     return Answer(
         "LAMOST pixels within 1 σ, stars that the model's error was not measured on, with it added, by region: "
-        + "; ".join(f"{k} Å: {interval(*b['within_1'])}" for k, (_, b) in held.items()),
-        "without it: "
-        + "; ".join(f"{a['within_1'][0]:.2f}" for a, _ in held.values())
-        + "; right errors: 0.68",
-        within([b["within_1"] for _, b in held.values()], 0.63, 0.73),
+        + "; ".join(f"{name} Å: {share:.2f}" for name, share in with_it.items()),
+        "without it: " + "; ".join(f"{share:.2f}" for share in without) + "; right errors: 0.68",
+        within(with_it.values(), 0.63, 0.73),
     )
 
 
-def bounded_levels(numbers):
-    found = {level: v["mse"]["one pass"] for level, v in numbers["improvement"].items()}
-    others = {
-        level: max(v["mse"][k][0] for k in ("wiener", "pca", "dncnn"))
-        for level, v in numbers["improvement"].items()
-    }
+def bounded_levels(numbers: Bounded) -> Answer:
+    mse = {level: v.mse for level, v in numbers.improvement.items()}
+    found = {level: v["one pass"] for level, v in mse.items()}
+    others = {level: max(v[name].value for name in COMPARED) for level, v in mse.items()}
     return Answer(
-        "MSE " + "; ".join(f"λ = {k}: −{interval(*v, 100, 1)} %" for k, v in found.items()),
+        "MSE " + "; ".join(f"λ = {level}: −{v:.1%}" for level, v in found.items()),
         "best of Wiener, PCA, DnCNN: " + "; ".join(f"−{100 * v:.1f} %" for v in others.values()),
-        found["0.5"][1] > 0.595
-        and found["0.4"][1] > 0.285
-        and min(low for _, low, _ in found.values()) > 0,
-        all(v[0] > others[k] for k, v in found.items()),
+        found[0.5].low > 0.595
+        and found[0.4].low > 0.285
+        and min(v.low for v in found.values()) > 0,
+        all(v.value > others[level] for level, v in found.items()),
     )
 
 
-def survey_labels(numbers):
-    best = numbers["labels"].get("30 to 70", numbers["labels"]["all"])["flow"]
-    units = {"teff": ("K", 0), "logg": ("dex", 2), "m_h": ("dex", 2)}
+def survey_labels(numbers: YourSpectra) -> Answer:
+    if BIN not in numbers.labels:
+        raise Missing(f"too few stars of S/N {BIN}")
+    best = numbers.labels[BIN]["flow"]
+    units = {"teff": ("K", ".0f"), "logg": ("dex", ".2f"), "m_h": ("dex", ".2f")}
+    errors = {label: getattr(best, label) for label in units}
+    listed = "; ".join(
+        f"{label} {shown(error.bias, best.stars, spec)}, "
+        f"scatter {shown(error.scatter, best.stars, spec)} {unit}"
+        for (label, (unit, spec)), error in zip(units.items(), errors.values(), strict=True)
+    )
+    small_bias = within([best.m_h.bias], -0.05, 0.05)
+    if not numbers.real:
+        return Answer(
+            f"ours less the truth, {best.stars} *simulated* stars of S/N {BIN}: {listed}",
+            "—",
+            small_bias,
+            what="labels of simulated stars in survey files",
+        )
     return Answer(
-        f"ours less the survey's, {best['stars']} stars of S/N 30 to 70: "
-        + "; ".join(
-            f"{k} {interval(*best[k]['bias'], digits=d)}, scatter {interval(*best[k]['scatter'], digits=d)} {unit}"
-            for k, (unit, d) in units.items()
-        ),
+        f"ours less the survey's, {best.stars} stars of S/N {BIN}: {listed}",
         "scatter of the survey's own, of stars seen twice: "
-        + "; ".join(f"{k} {v}" for k, v in LASP.items()),
-        within([best["m_h"]["bias"]], -0.05, 0.05),
-        all(best[k]["scatter"][1] <= LASP[k] for k in LASP),
+        + "; ".join(f"{label} {scatter}" for label, scatter in LASP.items()),
+        small_bias,
+        all(errors[label].scatter.low <= LASP[label] for label in LASP),
     )
 
 
-def visits(numbers):
-    pulls = numbers["repeats"]["errors of the residuals"]
+def visits(numbers: YourSpectra) -> Answer:
+    found, n = numbers.repeats["errors of the residuals"], numbers.pairs
+    pulls = {label: getattr(found, label) for label in prior.LABELS}
+    kind = "" if numbers.real else " of *simulated* stars"
     return Answer(
-        f"scatter of differences over their errors, {numbers['pairs']} pairs of visits"
-        + ("" if numbers["real"] else " of *simulated* stars")
-        + ": "
-        + "; ".join(f"{k} {interval(*pulls[k])}" for k in prior.LABELS),
+        f"scatter of differences over their errors, {n} pairs of visits{kind}: "
+        + "; ".join(f"{label} {shown(pull, n, '.2f')}" for label, pull in pulls.items()),
         "right errors: 1",
-        within([pulls[k] for k in prior.LABELS], 0.9, 1.1),
+        within(pulls.values(), 0.9, 1.1),
     )
 
 
-def doubts(numbers):
-    doubted = numbers["doubted"]
+def flags(numbers: YourSpectra) -> Answer:
+    kind = "" if numbers.real else ", *simulated* stars"
+    listed = "; ".join(f"{name}: {share:.2f}" for name, share in numbers.flagged.items())
+    outside = [share for name, share in numbers.flagged.items() if name != "inside"]
+    if not outside:
+        raise Missing(f"no stars outside of the prior{kind}")
+    inside = numbers.flagged["inside"]
     return Answer(
-        "share with a warning: " + "; ".join(f"{k}: {interval(*v)}" for k, v in doubted.items()),
+        f"share with a quality flag{kind}: {listed}",
         "—",
-        all((v[2] < 0.5) if k == "inside" else (v[1] > 0.5) for k, v in doubted.items()),
-        doubted["inside"][0] < 0.1,
+        inside.high < 0.5 and all(share.low > 0.5 for share in outside),
+        inside.value < 0.1,
     )
 
 
-def sliders(numbers):
-    ms = numbers["milliseconds"]
+def sliders(numbers: Explore) -> Answer:
+    ms, n = numbers.milliseconds, numbers.moves
     return Answer(
-        "; ".join(f"{k}: median {v['median']:.0f} ms, slowest of {numbers['moves']} {v['slowest']:.0f} ms"
-                  for k, v in ms.items()),
+        "; ".join(
+            f"{name}: median {v.median:.0f} ms, slowest of {n} {v.slowest:.0f} ms"
+            for name, v in ms.items()
+        ),
         "—",
-        all(v["median"] < 200 for v in ms.values()),
-        all(v["slowest"] < 200 for v in ms.values()),
-    )  # fmt: skip
+        all(v.median < 200 for v in ms.values()),
+        all(v.slowest < 200 for v in ms.values()),
+    )
 
 
 ROWS = (
@@ -108,7 +131,7 @@ ROWS = (
     Row("sky", "labels of LAMOST stars", "bias of [M/H] < 0.05 dex (ours)", "own", "10_your_spectra", LABELS,
         survey_labels),
     Row("sky", "error bars, by two visits of a star", "1 within 0.1 (ours)", "own", "10_your_spectra", LABELS, visits),
-    Row("sky", "warnings: few inside of the prior, most outside", "under half, over half (ours)", "own",
-        "10_your_spectra", LABELS, doubts),
+    Row("sky", "quality flags: few inside of the prior, most outside", "under half, over half (ours)", "own",
+        "10_your_spectra", LABELS, flags),
     Row("explore", "from a moved slider to the new spectrum", "< 200 ms", "explore", "explore", BOUNDED, sliders),
 )  # fmt: skip

@@ -5,7 +5,7 @@ Everything is a ratio of two root mean square errors on the same spectra, so tha
 """
 
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,8 @@ import torch
 
 from specnb import storage
 from specnb.denoising import networks
-from specnb.metrics import SNR_BINS, bootstrap, improvement, per_spectrum
+from specnb.experiments.results import Record
+from specnb.metrics import SNR_BINS, Interval, bootstrap, improvement, per_spectrum
 from specnb.training.loop import fit
 from specnb.training.profiles import Profile, moments
 from specnb.world.stars import simulate
@@ -31,9 +32,71 @@ _NET = dict(kind="subspace", rank=60, components=200, width=256, blocks=2)
 _UNET = dict(kind="unet", stem=16, channels=(64, 96, 128), kernel=5)
 
 
+@dataclass(frozen=True)
+class Variant(Record):
+    """One variant of the training, or one way of computing with the reference.
+
+    Attributes
+    ----------
+    ratio : list of Interval
+        RMSE over that of the reference, for every bin of S/N.
+    seconds, parameters : float, int
+        Of the training; None where nothing was trained.
+    rho_5, rho_10, rho_20, rho_50, rho_100 : float
+        ρ on the validation stars by S/N, likewise.
+    """
+
+    ratio: list[Interval]
+    seconds: float | None = None
+    parameters: int | None = None
+    rho_5: float | None = None
+    rho_10: float | None = None
+    rho_20: float | None = None
+    rho_50: float | None = None
+    rho_100: float | None = None
+
+
+@dataclass(frozen=True)
+class Worth(Record):
+    """What the noise map is worth in one bin of S/N: MSE improvements, and RMSE without it over that with it."""
+
+    with_map: Interval
+    without_map: Interval
+    ratio: Interval
+
+
+@dataclass(frozen=True)
+class Measured(Record):
+    """What the file that ships holds.
+
+    Attributes
+    ----------
+    stars : int
+        In each bin of S/N.
+    steps, batch_size : int
+        Of the reference.
+    variants : dict
+        Name → :class:`Variant`.
+    noise_map : dict
+        "all pixels" and "noisier pixels" → :class:`Worth` for every bin.
+    """
+
+    stars: int
+    steps: int
+    batch_size: int
+    variants: dict[str, Variant]
+    noise_map: dict[str, list[Worth]]
+
+
+@dataclass(frozen=True)
+class Ablation(Measured):
+    """What ablation.json holds."""
+
+    trained_here: bool
+
+
 def variants(steps=600, batch_size=64):
-    """:class:`specnb.training.profiles.Profile` by what is changed; the first, ``reference``, is what all are
-    compared with."""
+    """Return :class:`specnb.training.profiles.Profile` by what is changed; all are compared with ``reference``."""
     reference = Profile(_NET, steps, batch_size, rate=1e-3)
 
     def but(**net):
@@ -54,7 +117,7 @@ def variants(steps=600, batch_size=64):
 
 
 def train(profile, seed=0):
-    """A model trained at a profile, and ``seconds``, ``parameters`` and ρ on the validation stars."""
+    """Train a model at a profile; return it with ``seconds``, ``parameters`` and ρ on the validation stars."""
     start = monotonic()
     model, rows = fit(
         networks.fresh(*moments(profile.net), **profile.net, seed=seed), profile, seed
@@ -65,7 +128,9 @@ def train(profile, seed=0):
 
 
 def observed(n, which, noisier=False):
-    """``n`` test stars of bin ``which`` of S/N; if ``noisier`` with the pixels (a mask) whose noise is five times that.
+    """Observe ``n`` test stars of bin ``which`` of S/N.
+
+    If ``noisier``, some pixels (a mask) have ``NOISIER`` times the noise, and their ``ivar`` says so.
 
     Returns
     -------
@@ -88,7 +153,7 @@ def observed(n, which, noisier=False):
 
 
 def precisions(model):
-    """The same model, computing less exactly: name → function (flux, ivar) → flux."""
+    """Let the same model compute less exactly: name → function (flux, ivar) → flux."""
     half = deepcopy(model)
     for p in half.parameters():
         p.data = p.data.half().float()
@@ -103,58 +168,50 @@ def precisions(model):
     }
 
 
-def ratio(a, b):
-    """Root mean square error of ``a`` over that of ``b``, mean squares of every spectrum (n,); value, low, high."""
-    return list(bootstrap(lambda x, y: np.sqrt(x.mean() / y.mean()), a, b))
+def ratio(a, b) -> Interval:
+    """Return the RMSE of ``a`` over that of ``b``, mean squares of every spectrum (n,)."""
+    return bootstrap(lambda x, y: np.sqrt(x.mean() / y.mean()), a, b)
 
 
-def measure(steps=600, batch_size=64, n=256):
-    """Train every variant and judge it on ``n`` stars of every bin of S/N.
+def _worth(stars, judged, estimates) -> Worth:
+    """Compare the estimates "reference" and "no noise map" of one bin."""
+    gain, mse = {}, {}
+    for name in ("reference", "no noise map"):
+        x = estimates[name]
+        gain[name] = improvement("mse", x, stars.observed, stars.flux, judged)
+        mse[name] = per_spectrum("mse", x, stars.flux, judged)
+    over = ratio(mse["no noise map"], mse["reference"])
+    return Worth(gain["reference"], gain["no noise map"], over)
 
-    Returns
-    -------
-    dict
-        ``variants``: name → ``seconds``, ``parameters``, ``rho_…`` and ``ratio``, for every bin (value, low, high).
-        ``noise_map``: "all pixels" and "noisier pixels" → for every bin the MSE improvement over the observation
-        "with" and "without" the map, and their "ratio" of RMSE, without over with.
-    """
-    table, made = {}, {}
+
+def measure(steps=600, batch_size=64, n=256) -> Measured:
+    """Train every variant and judge it on ``n`` stars of every bin of S/N."""
+    made, cost = {}, {}
     for name, profile in variants(steps, batch_size).items():
-        made[name], table[name] = train(profile)
+        made[name], cost[name] = train(profile)
     apply = {
         name: lambda *spectra, model=model: networks.apply(model, *spectra)
         for name, model in made.items()
     }
-    apply |= (rough := precisions(made["reference"]))
-    table |= {name: {} for name in rough}
+    apply |= precisions(made["reference"])
+    ratios = {name: [] for name in apply}
     noise_map = {"all pixels": [], "noisier pixels": []}
     for which in range(len(SNR_BINS)):
-        for kind, rows in noise_map.items():
-            stars, judged = observed(n, which, kind == "noisier pixels")
-            names = apply if kind == "all pixels" else ("reference", "no noise map")
-            estimates = {name: apply[name](stars.observed, stars.ivar) for name in names}
-            mse = {
-                name: per_spectrum("mse", x, stars.flux, judged) for name, x in estimates.items()
-            }
-            gain = {
-                name: list(improvement("mse", estimates[name], stars.observed, stars.flux, judged))
-                for name in ("reference", "no noise map")
-            }
-            both = {"with": gain["reference"], "without": gain["no noise map"]}
-            rows.append({**both, "ratio": ratio(mse["no noise map"], mse["reference"])})
-            if kind == "all pixels":
-                for name in apply:
-                    table[name].setdefault("ratio", []).append(ratio(mse[name], mse["reference"]))
-    return {
-        "stars": n,
-        "steps": steps,
-        "batch_size": batch_size,
-        "variants": table,
-        "noise_map": noise_map,
-    }
+        stars, judged = observed(n, which)
+        estimates = {name: one(stars.observed, stars.ivar) for name, one in apply.items()}
+        mse = {name: per_spectrum("mse", x, stars.flux, judged) for name, x in estimates.items()}
+        for name in apply:
+            ratios[name].append(ratio(mse[name], mse["reference"]))
+        noise_map["all pixels"].append(_worth(stars, judged, estimates))
+        stars, judged = observed(n, which, noisier=True)
+        pair = ("reference", "no noise map")
+        estimates = {name: apply[name](stars.observed, stars.ivar) for name in pair}
+        noise_map["noisier pixels"].append(_worth(stars, judged, estimates))
+    table = {name: Variant(ratios[name], **cost.get(name, {})) for name in apply}
+    return Measured(n, steps, batch_size, table, noise_map)
 
 
 def write(path=None):
-    """:func:`measure` into the file that ships (20 minutes on two cores); its path."""
+    """Write :func:`measure` into the file that ships (20 minutes on two cores); return its path."""
     start, made = monotonic(), storage.provenance("cpu", SEED)
     return storage.write(path or Path(str(ASSET)), measure(), made, monotonic() - start)

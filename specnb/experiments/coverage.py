@@ -5,20 +5,84 @@ their mean, then moved to the quantiles that the truth has; either is learnt on 
 on test stars (:mod:`specnb.calibration`).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.stats import kstest
 
 from specnb import calibration, metrics
-from specnb.experiments.parameters import columns
+from specnb.experiments.parameters import columns, judge
+from specnb.experiments.results import Inside, Record
 from specnb.labels.inference import infer
 from specnb.sampling.posterior import sample_posterior
 from specnb.spectral_lines.windows import strengths
+from specnb.world import streams
 from specnb.world.prior import LABELS
 from specnb.world.stars import draw, generator, simulate
 
+WAYS = ("as_drawn", "scaled", "recalibrated")
+"""Steps of the decision tree."""
+
+
+@dataclass(frozen=True)
+class Kept(Inside):
+    """How calibrated draws of one number are.
+
+    Attributes
+    ----------
+    expected_error : float
+        Mean difference of coverage and nominal probability over all levels.
+    uniform : float
+        p value of the ranks of the truth.
+    """
+
+    expected_error: float
+    uniform: float
+
+
+@dataclass(frozen=True)
+class Tree(Record):
+    """The decision tree of one number on test stars, and the ``factor`` of the scaling."""
+
+    as_drawn: Kept
+    scaled: Kept
+    recalibrated: Kept
+    factor: float
+
+
+@dataclass(frozen=True)
+class Coverage(Record):
+    """What coverage.json holds.
+
+    Attributes
+    ----------
+    stars, stars_refined, stars_spectra : int
+        At each S/N: of ``flow``, of ``refined``, of ``lines``.
+    draws : int
+        Of a star's labels.
+    flow : dict
+        S/N → label → :class:`Tree`.
+    refined : dict
+        S/N → label → :class:`Kept`.
+    tarp : dict
+        S/N → p value of TARP for all labels of the flow.
+    lines : dict
+        Sampler → line → :class:`Tree`.
+    """
+
+    stars: int
+    stars_refined: int
+    stars_spectra: int
+    draws: int
+    flow: dict[int, dict[str, Tree]]
+    refined: dict[int, dict[str, Kept]]
+    tarp: dict[int, float]
+    lines: dict[str, dict[str, Tree]]
+
 
 def validation(n, snr, seed=0):
-    """Observed flux, ivar, clean flux (n, 3136) and labels (n, 6) of validation stars of one S/N."""
-    batch = draw(n, generator("validation", seed, 2**20 + int(snr)), snr=(snr, snr))
+    """Return observed flux, ivar, clean flux (n, 3136) and labels (n, 6) of validation stars of one S/N."""
+    batch = draw(n, generator("validation", seed, streams.RECALIBRATION + int(snr)), snr=(snr, snr))
     observed = batch.y.where(batch.good, 1.0)
     return tuple(
         v.numpy() for v in (observed, batch.ivar, batch.x, batch.labels[:, : len(LABELS)].double())
@@ -26,20 +90,19 @@ def validation(n, snr, seed=0):
 
 
 def unseen(n, snr, seed=0):
-    """The same of test stars."""
+    """Return the same of test stars."""
     stars = simulate(n, seed, snr=snr)
     return stars.observed, stars.ivar, stars.flux, columns(stars.labels)
 
 
 def labels(stars, n_samples, seed, refine=False):
-    """Draws of the six labels by name, (n, n_samples) each, and the truth (n,)."""
+    """Draw the six labels: name → draws (n, n_samples) and the truth (n,)."""
     table = infer(*stars[:2], n_samples, seed, refine=refine)
     return {name: (np.asarray(table[name], "f8"), stars[3][:, i]) for i, name in enumerate(LABELS)}
 
 
 def widths(stars, n_samples, seed, **settings):
-    """Draws of the equivalent widths of :mod:`specnb.spectral_lines.windows` from draws of spectra, and the truth; as
-    :func:`labels`.
+    """Draw the equivalent widths of :mod:`specnb.spectral_lines.windows` from draws of spectra; as :func:`labels`.
 
     ``settings`` go to :func:`specnb.sample_posterior`.
     """
@@ -48,49 +111,61 @@ def widths(stars, n_samples, seed, **settings):
     return {name: (drawn[name].reshape(x.shape[:2]), right[name]) for name in right}
 
 
-def kept(draws, truth, seed=0):
-    """How calibrated draws (n, m) are.
+def pit(draws, truth):
+    """Return the share of draws (n, m) below the truth, (n,)."""
+    return (draws < truth[:, None]).mean(1)
+
+
+def kept(draws, truth) -> Kept:
+    """Judge draws (n, m) of a number."""
+    keep = 15 if draws.shape[1] < 63 else 63
+    rank = calibration.ranks(draws, truth, keep)
+    return Kept(
+        coverage_68=metrics.coverage(draws, truth, 0.68),
+        coverage_95=metrics.coverage(draws, truth, 0.95),
+        expected_error=calibration.expected_error(draws, truth),
+        uniform=calibration.uniformity(rank, keep, bins=8),
+    )
+
+
+def corrected(learnt, judged):
+    """Correct draws by what other stars teach.
+
+    Parameters
+    ----------
+    learnt, judged : tuple of numpy.ndarray
+        Draws (n, m) and truth (n,) of one number, of validation and of test stars.
 
     Returns
     -------
-    dict
-        ``pit``: the share of draws below the truth (n,); coverage at ``68`` and ``95`` % with binomial intervals;
-        ``expected_error``; and ``uniform``, the p value of ranks.
+    ways : dict
+        Step of the tree, of ``WAYS`` → draws of the test stars, (n, m).
+    factor : float
+        Of the scaling.
     """
-    keep = 15 if draws.shape[1] < 63 else 63
-    rank = calibration.ranks(draws, truth, keep)
-    return {
-        "pit": (draws < truth[:, None]).mean(1).tolist(),
-        "68": list(metrics.coverage(draws, truth, 0.68)),
-        "95": list(metrics.coverage(draws, truth, 0.95)),
-        "expected_error": calibration.expected_error(draws, truth),
-        "uniform": calibration.uniformity(rank, keep, bins=8),
-    }
+    draws, _ = judged
+    factor = calibration.scale(*learnt)
+    ways = draws, calibration.widen(draws, factor), calibration.recalibrate(draws, pit(*learnt))
+    return dict(zip(WAYS, ways, strict=True)), factor
 
 
-def tree(learnt, judged, seed=0):
-    """The decision tree: draws as they are, scaled, and recalibrated.
+def tree(learnt, judged) -> dict[str, Tree]:
+    """Walk the decision tree: draws as they are, scaled, and recalibrated.
 
     Parameters
     ----------
     learnt, judged : dict
         From :func:`labels` or :func:`widths`, of validation and of test stars.
-
-    Returns
-    -------
-    dict
-        Quantity → ``as drawn``, ``scaled``, ``recalibrated``: what :func:`kept` says of the test stars; and the
-        ``factor`` of the scaling.
     """
     out = {}
     for name, (draws, truth) in judged.items():
-        before, right = learnt[name]
-        factor = calibration.scale(before, right)
-        pit = (before < right[:, None]).mean(1)
-        ways = {
-            "as drawn": draws,
-            "scaled": calibration.widen(draws, factor),
-            "recalibrated": calibration.recalibrate(draws, pit),
-        }
-        out[name] = {way: kept(x, truth, seed) for way, x in ways.items()} | {"factor": factor}
+        ways, factor = corrected(learnt[name], (draws, truth))
+        steps = {way: kept(x, truth) for way, x in ways.items()}
+        out[name] = Tree(**steps, factor=factor)
     return out
+
+
+def tarp(drawn, seed: int = 0) -> float:
+    """Test all labels at once: p value of TARP; ``drawn`` comes from :func:`labels`."""
+    draws, truth = (np.stack([pair[k] for pair in drawn.values()], -1) for k in (0, 1))
+    return float(kstest(judge(draws, truth, seed=seed).nearer, "uniform").pvalue)

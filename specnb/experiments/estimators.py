@@ -18,8 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from specnb.denoising import networks
-from specnb.denoising.noisemaps import coordinate, noise_map
-from specnb.world import prior
+from specnb.denoising.noisemaps import coordinate
+from specnb.observed import Observed
+from specnb.world import prior, streams
 from specnb.world.stars import draw, generator
 
 N_TRAINING = 8192
@@ -35,7 +36,7 @@ def components(flux):
 
 def noisy_components(flux, ivar):
     """The linear estimate of the components and the noise level, (n, 3136) each → (n, rank + 1)."""
-    return networks.in_batches(networks.load("bounded").first_look, flux, ivar, size=64)
+    return networks.load("bounded").first_look(Observed(flux, ivar))
 
 
 def seen(which, flux, ivar):
@@ -49,15 +50,15 @@ def seen(which, flux, ivar):
     ivar = torch.as_tensor(ivar, dtype=torch.float32)
     if which == "noisy":
         return noisy_components(flux, ivar).numpy()
-    return torch.cat([components(flux), coordinate(noise_map(ivar))[:, None]], 1).numpy()
+    return torch.cat([components(flux), coordinate(Observed(flux, ivar).noise)[:, None]], 1).numpy()
 
 
 @lru_cache(maxsize=2)
 def _training(n):
     """Features by kind of input, and targets (n, 6), of stars of the training split with S/N from 5 to 100."""
-    batch = draw(n, generator("train", 0, 2**31 + 2**21))
+    batch = draw(n, generator("train", 0, streams.ESTIMATORS))
     flux = torch.where(batch.good, batch.y, 1.0)
-    denoised = networks.run(networks.load("bounded"), flux, batch.ivar)
+    denoised = networks.load("bounded").denoise(Observed(flux, batch.ivar))
     spectra = {"noisy": flux, "denoised": denoised, "clean": batch.x}
     target = prior.to_normal(batch.labels.double()).numpy()
     return {which: seen(which, x, batch.ivar) for which, x in spectra.items()}, target

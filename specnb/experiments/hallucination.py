@@ -9,9 +9,12 @@ made of it. Of the feature's equivalent width there survives
 more than 5σ of the observation, seen through a filter as wide as a line (:mod:`specnb.spectral_lines.anomalies`).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.signal import find_peaks
 
+from specnb.experiments.results import Record
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.spectral_lines.anomalies import RADIUS, SIGMA, anomalies, matched_filter
 from specnb.spectral_lines.windows import WINDOWS
@@ -23,8 +26,43 @@ HALF_WIDTH = 4
 _WIDTH = np.gradient(WAVE)
 
 
+@dataclass(frozen=True)
+class Feature(Record):
+    """A feature in the observations of many stars, those left out in which its strength is below 1.
+
+    Attributes
+    ----------
+    strength : list of float
+        S/N of the best weighted sum of its pixels, of every star.
+    flagged : list of bool
+        Whether :func:`specnb.anomalies` reports its place.
+    """
+
+    strength: list[float]
+    flagged: list[bool]
+
+
+@dataclass(frozen=True)
+class Erased(Record):
+    """What becomes of features that the prior does not hold.
+
+    Attributes
+    ----------
+    features : dict
+        Feature → :class:`Feature`.
+    survival : dict
+        Method → feature → share of its equivalent width that survives, of every star of :class:`Feature`.
+    invented : dict
+        Method → number of false lines in the estimate of every star as it is.
+    """
+
+    features: dict[str, Feature]
+    survival: dict[str, dict[str, list[float]]]
+    invented: dict[str, list[int]]
+
+
 def add_lines(flux, depth, rng):
-    """An absorption line of a depth at a random place of each spectrum, as narrow as the line-spread function.
+    """Put an absorption line of a depth at a random place of each spectrum, as narrow as the line-spread function.
 
     Parameters
     ----------
@@ -42,6 +80,12 @@ def add_lines(flux, depth, rng):
     centre = rng.integers(5 * HALF_WIDTH, len(WAVE) - 5 * HALF_WIDTH, (len(flux), 1))
     away = np.arange(len(WAVE)) - centre
     return flux * (1 - depth * np.exp(-0.5 * (away / SIGMA) ** 2)), np.abs(away) <= HALF_WIDTH
+
+
+def line_at(flux, wave: float, depth: float):
+    """Put the same line at a wavelength (Å) into every spectrum, (n, 3136)."""
+    away = np.arange(len(WAVE)) - np.abs(WAVE - wave).argmin()
+    return flux * (1 - depth * np.exp(-0.5 * (away / SIGMA) ** 2))
 
 
 def fill_line(flux, rv, name="Hα", share=1.0):
@@ -64,12 +108,12 @@ def fill_line(flux, rv, name="Hα", share=1.0):
 
 
 def observe(stars, changed):
-    """The same observations, noise and bad pixels included, of changed clean spectra; flux (n, 3136)."""
+    """Observe changed clean spectra with the same noise and bad pixels; flux (n, 3136)."""
     return (stars.observed + np.where(stars.ivar > 0, changed - stars.flux, 0)).astype("f4")
 
 
 def survival(before, after, flux, changed, window):
-    """Share of the feature's equivalent width that survives, of each spectrum, (n,).
+    """Return the share of the feature's equivalent width that survives, of each spectrum, (n,).
 
     Parameters
     ----------
@@ -83,23 +127,21 @@ def survival(before, after, flux, changed, window):
 
 
 def strength(flux, changed, ivar):
-    """S/N of the feature in the observation: of the best weighted sum of its pixels, (n,)."""
+    """Return the S/N of the feature in the observation: of the best weighted sum of its pixels, (n,)."""
     return np.sqrt(((changed - flux) ** 2 * ivar).sum(1))
 
 
 def invented(estimate, flux, ivar, threshold=5.0):
-    """Number of lines in each estimate that are not in the truth, (n,)."""
+    """Count lines in each estimate that are not in the truth, (n,)."""
     t, _ = matched_filter((np.asarray(estimate, "f8") - flux), ivar.astype("f8"))
-    return np.array(
-        [
-            len(find_peaks(row, height=threshold, distance=RADIUS)[0])
-            for row in np.nan_to_num(np.abs(t))
-        ]
-    )
+    peaks = [
+        find_peaks(row, height=threshold, distance=RADIUS)[0] for row in np.nan_to_num(np.abs(t))
+    ]
+    return np.array([len(at) for at in peaks])
 
 
-def measure(estimators, snr, n, seed=1):
-    """What becomes of features that the prior does not hold, on ``n`` test stars of one S/N.
+def measure(estimators, snr, n, seed=1) -> Erased:
+    """Measure what becomes of features that the prior does not hold, on ``n`` test stars of one S/N.
 
     Parameters
     ----------
@@ -108,11 +150,8 @@ def measure(estimators, snr, n, seed=1):
 
     Returns
     -------
-    dict
-        ``features``: for each of "added line" (of a random depth from 3 to 30 %), "Hα filled" and "Ca II 8544 filled"
-        the ``strength`` of every star's and whether :func:`specnb.anomalies` reports its place (``flagged``);
-        ``survival``: name → feature → of every star; both leave out features of a strength below 1.
-        ``invented``: name → lines in every estimate of a star as it is.
+    Erased
+        Of "added line" (of a random depth from 3 to 30 %), "Hα filled" and "Ca II 8544 filled".
     """
     stars, rng = simulate(n, seed, snr=snr), np.random.default_rng([seed, int(snr)])
     depth = 0.03 * 10 ** rng.random((n, 1))
@@ -132,7 +171,7 @@ def measure(estimators, snr, n, seed=1):
             ].any()
         strengths = strength(stars.flux, changed, stars.ivar)
         some = strengths >= 1
-        features[feature] = {"strength": strengths[some].tolist(), "flagged": hit[some].tolist()}
+        features[feature] = Feature(strengths[some].tolist(), hit[some].tolist())
         for name, estimate in estimators.items():
             after = estimate(y, stars.ivar)
             share = survival(
@@ -140,4 +179,4 @@ def measure(estimators, snr, n, seed=1):
             )
             survived[name][feature] = share.tolist()
     lines = {name: invented(x, stars.flux, stars.ivar).tolist() for name, x in before.items()}
-    return {"features": features, "survival": survived, "invented": lines}
+    return Erased(features, survived, lines)

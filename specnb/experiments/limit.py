@@ -1,115 +1,208 @@
-"""How far every method is from the exact posterior mean: ρ and improvement by S/N, with the oracle's own checks.
+"""How far every method is from the best possible error: ρ and improvement by S/N, with the oracle's own checks.
 
 The mean is taken over 512 draws of an effective number of about 400, which makes ρ of every method too small by about
 0.1 per cent.
 """
 
 import warnings
+from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
 
 from specnb import calibration, metrics
 from specnb.denoising.denoise import denoise
+from specnb.experiments.results import Record
 from specnb.labels import bounds
 from specnb.labels.oracle import UnreliablePosterior, oracle
+from specnb.metrics import Interval
 from specnb.world.prior import LABELS
 from specnb.world.stars import simulate
 
 
-def measure(snr, n, methods, seed):
-    """One S/N: the oracle and every method on ``n`` test stars.
+class Quantiles(NamedTuple):
+    """Of a diagnostic over stars: the median, the 2 % on its bad side, the worst."""
+
+    median: float
+    bad: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class Method(Record):
+    """ρ and MSE improvement over the observation of one method, and seconds for all stars."""
+
+    rho: Interval
+    improvement: Interval
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Checks(Record):
+    """What the oracle says of its own draws.
+
+    Attributes
+    ----------
+    flagged, several_modes : int
+        Stars that are left out because their chains are not to be trusted; stars with more than one mode.
+    rhat, ess : Quantiles
+    acceptance : float
+        Median over stars.
+    seconds : float
+        For all stars.
+    effective_parameters : Interval
+        Error of the mean in units of the noise, summed over pixels, mean over stars.
+    """
+
+    flagged: int
+    rhat: Quantiles
+    ess: Quantiles
+    acceptance: float
+    several_modes: int
+    seconds: float
+    effective_parameters: Interval
+
+
+@dataclass(frozen=True)
+class Bound(Record):
+    """Width of the exact posterior of one label, and what no estimate can beat, in units of the label.
+
+    Attributes
+    ----------
+    oracle_rms, van_trees : float
+        Root mean square width over stars, and van Trees' bound of it.
+    oracle_median, cramer_rao_median : float
+        Median over stars of the width, and of the Cramér-Rao bound.
+    bouchy_median : float or None
+        Of the radial velocity only: the bound with everything else known.
+    """
+
+    oracle_rms: float
+    van_trees: float
+    oracle_median: float
+    cramer_rao_median: float
+    bouchy_median: float | None = None
+
+
+@dataclass(frozen=True)
+class Level(Record):
+    """One S/N: scores by method (``oracle`` is the exact posterior mean), checks, and bounds by label."""
+
+    snr: int
+    stars: int
+    methods: dict[str, Method]
+    oracle: Checks
+    bounds: dict[str, Bound]
+
+
+@dataclass(frozen=True)
+class Ranks(Record):
+    """Ranks of a true label among 63 draws of every star, and the p value of their being uniform."""
+
+    p: float
+    ranks: list[int]
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """Levels of S/N, and simulation-based calibration (``sbc``, label → ranks) over all their stars."""
+
+    levels: list[Level]
+    sbc: dict[str, Ranks]
+    sbc_bins: int
+
+
+@dataclass(frozen=True)
+class Limit(Comparison):
+    """What limit.json holds."""
+
+    stars_per_level: int
+
+
+def measure(snr, n, methods, seed) -> tuple[Level, dict]:
+    """Run the oracle and every method on ``n`` test stars of one S/N.
 
     Returns
     -------
-    numbers : dict
-        ``methods``: for each (and ``exact``) rho and improvement in MSE, [value, low, high], and seconds; ``oracle``:
-        R-hat, ESS, acceptance, flagged stars, seconds, effective number of parameters; ``bounds``: see :func:`_bounds`.
+    level : Level
     ranks : dict
-        Ranks of the true labels among the oracle's draws.
+        Label → ranks of the true labels among the oracle's draws, (n,).
     """
     stars = simulate(n, seed, snr=snr)
     start = monotonic()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UnreliablePosterior
-        )  # the flagged ones are counted and left out
+        # the flagged ones are counted and left out
+        warnings.simplefilter("ignore", UnreliablePosterior)
         posterior = oracle(stars.observed, stars.ivar, n_samples=512, seed=seed)
     mean = posterior.mean()
     oracle_seconds = monotonic() - start
     kept = ~posterior.flags
     truth, good, observed = stars.flux[kept], stars.ivar[kept] > 0, stars.observed[kept]
     exact = mean[kept]
+
+    def scored(estimate, seconds):
+        return Method(
+            metrics.rho(estimate, exact, truth, good, seed),
+            metrics.improvement("mse", estimate, observed, truth, good, seed=seed),
+            round(seconds, 2),
+        )
+
     table = {}
     for name in methods:
-        denoise(
-            stars.observed[:1], stars.ivar[:1], method=name
-        )  # what is loaded or learnt once is not timed
+        # what is loaded or learnt once is not timed
+        denoise(stars.observed[:1], stars.ivar[:1], method=name)
         start = monotonic()
         estimate = denoise(stars.observed, stars.ivar, method=name)[kept]
-        seconds = monotonic() - start
-        table[name] = _scores(estimate, exact, observed, truth, good, seed) | {
-            "seconds": round(seconds, 2)
-        }
-    table["exact"] = _scores(exact, exact, observed, truth, good, seed) | {
-        "seconds": round(oracle_seconds, 2)
-    }
+        table[name] = scored(estimate, monotonic() - start)
+    table["oracle"] = scored(exact, oracle_seconds)
     weighted = (stars.ivar[kept] * (exact - truth) ** 2).sum(1)
-    d = posterior.diagnostics
-    numbers = {
-        "snr": snr,
-        "stars": int(kept.sum()),
-        "methods": table,
-        "oracle": {
-            "flagged": int(posterior.flags.sum()),
-            "rhat": [float(v) for v in np.quantile(d["rhat"], [0.5, 0.98, 1])],
-            "ess": [float(v) for v in np.quantile(d["ess"], [0.5, 0.02, 0])],
-            "acceptance": float(np.median(d["acceptance"])),
-            "several_modes": int((d["modes"] > 1).sum()),
-            "seconds": round(oracle_seconds, 1),
-            "effective_parameters": list(metrics.bootstrap(np.mean, weighted, seed=seed)),
-        },
-        "bounds": _bounds(stars, posterior, kept),
-    }
+    checks = _checks(posterior, weighted, oracle_seconds, seed)
     drawn = {
         k: calibration.ranks(posterior.labels[k][kept], stars.labels[k][kept])
         for k in stars.labels.colnames
     }
-    return numbers, drawn
+    return Level(snr, int(kept.sum()), table, checks, _bounds(stars, posterior, kept)), drawn
 
 
-def _scores(estimate, exact, observed, truth, good, seed):
-    return {
-        "rho": list(metrics.rho(estimate, exact, truth, good, seed)),
-        "improvement": list(metrics.improvement("mse", estimate, observed, truth, good, seed=seed)),
-    }
+def _checks(posterior, weighted, seconds, seed):
+    d = posterior.diagnostics
+    return Checks(
+        flagged=int(posterior.flags.sum()),
+        rhat=Quantiles(*(float(v) for v in np.quantile(d["rhat"], [0.5, 0.98, 1]))),
+        ess=Quantiles(*(float(v) for v in np.quantile(d["ess"], [0.5, 0.02, 0]))),
+        acceptance=float(np.median(d["acceptance"])),
+        several_modes=int((d["modes"] > 1).sum()),
+        seconds=round(seconds, 1),
+        effective_parameters=metrics.bootstrap(np.mean, weighted, seed=seed),
+    )
 
 
 def _bounds(stars, posterior, kept):
-    """For each label: rms and median of the exact posterior's width, van Trees' bound on the first, the plain one."""
+    """Return the :class:`Bound` of each label."""
     labels, ivar = stars.labels[kept], stars.ivar[kept]
     averaged, plain = bounds.van_trees(labels, ivar), np.median(bounds.cramer_rao(labels, ivar), 0)
+    bouchy = float(np.median(bounds.rv_limit(stars.flux[kept], ivar)))
     out = {}
     for i, name in enumerate(LABELS):
         width = np.asarray(posterior.labels[name])[kept].std(1)
-        out[name] = {
-            "exact_rms": float(np.sqrt(np.mean(width**2))),
-            "van_trees": float(averaged[i]),
-            "exact_median": float(np.median(width)),
-            "cramer_rao_median": float(plain[i]),
-        }
-    out["rv"]["bouchy_median"] = float(np.median(bounds.rv_limit(stars.flux[kept], ivar)))
+        out[name] = Bound(
+            oracle_rms=float(np.sqrt(np.mean(width**2))),
+            van_trees=float(averaged[i]),
+            oracle_median=float(np.median(width)),
+            cramer_rao_median=float(plain[i]),
+            bouchy_median=bouchy if name == "rv" else None,
+        )
     return out
 
 
-def compare(snrs, n, methods, seed=1):
-    """:func:`measure` at every S/N, and simulation-based calibration over all stars; a dict for a results file."""
+def compare(snrs, n, methods, seed=1) -> Comparison:
+    """Run :func:`measure` at every S/N, and simulation-based calibration over all stars."""
     parts = [measure(snr, n, methods, seed + i) for i, snr in enumerate(snrs)]
     names = parts[0][1]
     every = {name: np.concatenate([drawn[name] for _, drawn in parts]) for name in names}
     bins = 16 if n * len(snrs) >= 160 else 4
     sbc = {
-        name: {"p": calibration.uniformity(r, bins=bins), "ranks": r.tolist()}
-        for name, r in every.items()
+        name: Ranks(calibration.uniformity(r, bins=bins), r.tolist()) for name, r in every.items()
     }
-    return {"levels": [numbers for numbers, _ in parts], "sbc": sbc, "sbc_bins": bins}
+    return Comparison([level for level, _ in parts], sbc, bins)

@@ -2,31 +2,84 @@
 velocity, continuum (:mod:`specnb.spectral_lines.indices`) and radial velocity
 (:mod:`specnb.spectral_lines.velocity`), on test stars."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from specnb import metrics
 from specnb.denoising.denoise import denoise
 from specnb.experiments import estimators
+from specnb.experiments.results import Error, Record
 from specnb.labels.oracle import oracle
 from specnb.spectral_lines import indices, velocity
 from specnb.world.stars import simulate
 
 QUANTITIES = ("ew", "depth", "velocity", "continuum")
+"""What is measured of a line."""
+
+
+@dataclass(frozen=True)
+class Line(Record):
+    """Errors of what :func:`specnb.spectral_lines.indices.lines` measures of one line.
+
+    Attributes
+    ----------
+    typical : float
+        Median equivalent width of the line over the stars in Å.
+    ew : Error
+        Equivalent width, in per cent of ``typical``.
+    depth, continuum : Error
+        In units of the continuum.
+    velocity : Error
+        km/s, of stars whose line is stronger than ``typical``: a line that is not there has none.
+    """
+
+    typical: float
+    ew: Error
+    depth: Error
+    velocity: Error
+    continuum: Error
+
+
+@dataclass(frozen=True)
+class Method(Record):
+    """Errors after one method: by line, and of the radial velocity in km/s."""
+
+    lines: dict[str, Line]
+    rv: Error
+
+
+@dataclass(frozen=True)
+class Lines(Record):
+    """What lines.json holds.
+
+    Attributes
+    ----------
+    levels : dict
+        S/N → method → :class:`Method`; ``oracle`` is the mean of the exact posterior.
+    over_oracle : dict
+        S/N → method → scatter of equivalent widths over that of ``oracle``, median over lines.
+    """
+
+    stars: int
+    n_training: int
+    levels: dict[int, dict[str, Method]]
+    over_oracle: dict[int, dict[str, float]]
 
 
 def spectra(methods, stars, seed=0):
-    """Denoised flux (n, 3136) of test stars by method; ``"limit"`` is the mean of the exact posterior."""
+    """Denoise test stars, method → flux (n, 3136); ``"oracle"`` is the mean of the exact posterior."""
     out = {}
     for name in methods:
-        if name == "limit":
+        if name == "oracle":
             out[name] = oracle(stars.observed, stars.ivar, n_samples=128, seed=seed).mean()
         else:
             out[name] = denoise(stars.observed, stars.ivar, name)
     return out
 
 
-def errors(flux, truth, rv, ivar=None, seed=0):
-    """Bias and scatter of what :func:`specnb.spectral_lines.indices.lines` measures.
+def errors(flux, truth, rv, ivar=None, seed: int = 0) -> dict[str, Line]:
+    """Compare what is measured of the lines of two sets of spectra.
 
     Parameters
     ----------
@@ -36,13 +89,6 @@ def errors(flux, truth, rv, ivar=None, seed=0):
         km/s, shape (n,); the lines are measured in the star's own frame.
     ivar : numpy.ndarray, optional
         0 marks pixels of ``flux`` to leave out.
-
-    Returns
-    -------
-    dict
-        Line → quantity → ``bias`` and ``scatter`` (value, low, high), of equivalent widths in per cent of the line's
-        median over these stars; ``typical``, that median in Å. ``velocity`` is that of stars whose line is stronger
-        than it, since a line that is not there has none.
     """
     found, right = indices.lines(flux, rv, ivar), indices.lines(truth, rv)
     out = {}
@@ -52,34 +98,34 @@ def errors(flux, truth, rv, ivar=None, seed=0):
         typical = float(np.nanmedian(b["ew"]))
         measured = ~np.isnan(a["ew"])
         strong = measured & (b["ew"] >= typical)
-        out[line] = {"typical": typical}
-        for name in QUANTITIES:
-            some, unit = (
-                (strong, 1)
-                if name == "velocity"
-                else (measured, typical / 100 if name == "ew" else 1)
-            )
-            pair = a[name][some] / unit, b[name][some] / unit
-            out[line][name] = {
-                "bias": list(metrics.bias(*map(np.asarray, pair), seed)),
-                "scatter": list(metrics.scatter(*map(np.asarray, pair), seed)),
-            }
+
+        def error(name, some=measured, unit=1.0, a=a, b=b):
+            pair = np.asarray(a[name][some] / unit), np.asarray(b[name][some] / unit)
+            return Error(metrics.bias(*pair, seed), metrics.scatter(*pair, seed))
+
+        out[line] = Line(
+            typical,
+            ew=error("ew", unit=typical / 100),
+            depth=error("depth"),
+            velocity=error("velocity", strong),
+            continuum=error("continuum"),
+        )
     return out
 
 
-def measure(methods, snr, n, seed=1, n_training=estimators.N_TRAINING):
-    """Line errors and radial velocities after every method on ``n`` test stars of one S/N.
+def measure(methods, snr, n, seed=1, n_training=estimators.N_TRAINING) -> dict[str, Method]:
+    """Measure line errors and radial velocities after every method on ``n`` test stars of one S/N.
 
     Parameters
     ----------
     methods : sequence of str
-        For :func:`specnb.denoise`, or ``"limit"``. The templates are spectra of the labels that a regression finds in
+        For :func:`specnb.denoise`, or ``"oracle"``. The templates are spectra of the labels that a regression finds in
         the noisy spectrum, the same for all.
 
     Returns
     -------
     dict
-        Method → ``lines`` (:func:`errors`) and ``rv`` (``bias`` and ``scatter`` in km/s).
+        Name → :class:`Method`.
     """
     stars = simulate(n, seed, snr=snr)
     rv = np.asarray(stars.labels["rv"], "f8")
@@ -90,11 +136,17 @@ def measure(methods, snr, n, seed=1, n_training=estimators.N_TRAINING):
     for name, flux in spectra(methods, stars, seed).items():
         mask = stars.ivar if name == "none" else None
         found = velocity.correlate(flux, templates, mask)
-        table[name] = {
-            "lines": errors(flux, stars.flux, rv, mask, seed),
-            "rv": {
-                k: list(f(found, rv, seed))
-                for k, f in (("bias", metrics.bias), ("scatter", metrics.scatter))
-            },
-        }
+        table[name] = Method(
+            errors(flux, stars.flux, rv, mask, seed),
+            Error(metrics.bias(found, rv, seed), metrics.scatter(found, rv, seed)),
+        )
     return table
+
+
+def over_oracle(table: dict[str, Method]) -> dict[str, float]:
+    """Return, by method, the scatter of equivalent widths over that of ``oracle``, median over lines."""
+    least = {line: v.ew.scatter.value for line, v in table["oracle"].lines.items()}
+    return {
+        name: float(np.median([v.ew.scatter.value / least[line] for line, v in m.lines.items()]))
+        for name, m in table.items()
+    }

@@ -1,9 +1,13 @@
-"""Labels by every road, on the same test stars: point estimates beside the bounds, posteriors beside the exact one.
+"""Labels in every way, on the same test stars: point estimates beside the bounds, posteriors beside the exact one.
 
-MVP-2.0's road, an estimator applied to posterior draws of the clean spectrum, gives draws of p(θ | y) only as far as θ
+MVP-2.0's way, an estimator applied to posterior draws of the clean spectrum, gives draws of p(θ | y) only as far as θ
 is a function of x that the estimator knows: a regression learns on clean spectra, a fit through the emulator knows,
 and :func:`measure` shows what either costs.
 """
+
+from dataclasses import dataclass
+from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +16,12 @@ from specnb import calibration, metrics, validate
 from specnb.denoising.denoise import denoise
 from specnb.experiments import estimators
 from specnb.experiments.comparison import against
+from specnb.experiments.results import Error, Inside, Record
 from specnb.labels import bounds
 from specnb.labels.inference import infer
 from specnb.labels.oracle import oracle
+from specnb.metrics import Interval
+from specnb.observed import Observed
 from specnb.sampling.posterior import sample_posterior
 from specnb.world import fit, prior
 from specnb.world.prior import LABELS
@@ -36,19 +43,93 @@ SCALE = np.array([500.0, 1.0, 0.5, 0.2, 30.0, 15.0])
 """K, dex, dex, dex, km/s, km/s: units of distances between labels."""
 
 
+FEWEST = 10
+"""Stars that a region needs to be judged."""
+
+
+@dataclass(frozen=True)
+class Posterior(Record):
+    """How calibrated draws of labels are, and how far from exact ones.
+
+    Attributes
+    ----------
+    coverage : dict
+        Region → label → :class:`specnb.experiments.results.Inside`, of regions with ``FEWEST`` stars or more.
+    expected_error, ranks : dict
+        By label: mean difference of coverage and nominal probability; rank of the truth of every star.
+    nearer : list of float
+        TARP's share of every star, with references about the mean of draws.
+    two_sample : Interval or None
+        Accuracy of a classifier between these draws and exact ones; None where none were at hand.
+    """
+
+    coverage: dict[str, dict[str, Inside]]
+    expected_error: dict[str, float]
+    ranks: dict[str, list[int]]
+    nearer: list[float]
+    two_sample: Interval | None
+
+
+class Share(NamedTuple):
+    """Effective share of the refined draws over stars."""
+
+    median: float
+    percentile_5: float
+
+
+@dataclass(frozen=True)
+class Level(Record):
+    """One S/N.
+
+    Attributes
+    ----------
+    points : dict
+        Estimator → region → label → :class:`specnb.experiments.results.Error`.
+    bounds : dict
+        Label → median Cramér-Rao bound.
+    posteriors : dict
+        "oracle", "flow", "flow, refined", "spectra → regression" and "spectra → fit" → :class:`Posterior`.
+    share : Share
+    """
+
+    points: dict[str, dict[str, dict[str, Error]]]
+    bounds: dict[str, float]
+    posteriors: dict[str, Posterior]
+    share: Share
+
+
+@dataclass(frozen=True)
+class Seconds(Record):
+    """Seconds a star of the flow: one star alone, many together, with refined draws."""
+
+    alone: float
+    together: float
+    refined: float
+
+
+@dataclass(frozen=True)
+class Parameters(Record):
+    """What parameters.json holds; ``levels`` by S/N."""
+
+    stars: int
+    n_training: int
+    levels: dict[int, Level]
+    seconds: Seconds
+
+
 def columns(table):
-    """The six labels of a table, stacked last: (n, 6) or (n, m, 6), float64."""
+    """Return the six labels of a table, stacked last: (n, 6) or (n, m, 6), float64."""
     return np.stack([np.asarray(table[name], "f8") for name in LABELS], -1)
 
 
 def fitted(flux, ivar):
-    """Labels by the fit through the emulator, (n, 6)."""
-    flux, ivar, _ = validate.spectra(flux, ivar)
-    return fit.labels(flux, ivar).numpy()
+    """Fit labels through the emulator, (n, 6)."""
+    observed, _ = validate.spectra(flux, ivar)
+    return fit.labels(observed).numpy()
 
 
 def by_draws(draws, n_training=estimators.N_TRAINING):
-    """Draws of labels from draws of clean spectra (n, m, 3136): by regression, and by a fit from there, (n, m, 6)."""
+    """Draw labels from draws of clean spectra (n, m, 3136): by regression, and by a fit from there, (n, m, 6)."""
     flat = torch.from_numpy(draws.reshape(-1, draws.shape[-1]))
     start = torch.from_numpy(
         estimators.estimate("mlp", "clean", flat, n_training=n_training)
@@ -56,14 +137,16 @@ def by_draws(draws, n_training=estimators.N_TRAINING):
     ivar, refined = torch.full_like(flat[: fit.ROWS], 1 / DRAW_ERROR**2), []
     for x, z in zip(flat.split(fit.ROWS), prior.to_normal(start).split(fit.ROWS), strict=True):
         refined.append(
-            fit.solve(fit.default_world(), x, ivar[: len(x)], z, fit.LIKELIEST, iterations=8).z
+            fit.solve(
+                fit.default_world(), Observed(x, ivar[: len(x)]), z, fit.LIKELIEST, iterations=8
+            ).z
         )
     fits = prior.from_normal(torch.cat(refined))
     return [labels.reshape(*draws.shape[:2], -1) for labels in (start.numpy(), fits.numpy())]
 
 
 def points(stars, exact, amortised, n_training=estimators.N_TRAINING):
-    """Point estimates by name, (n, 6) each; the last two are means of posteriors (n, m, 6)."""
+    """Return point estimates by name, (n, 6) each; the last two are means of posteriors (n, m, 6)."""
     clean = denoise(stars.observed, stars.ivar)
     out = {
         f"{kind}, {which}": estimators.estimate(kind, which, flux, stars.ivar, n_training)
@@ -72,103 +155,92 @@ def points(stars, exact, amortised, n_training=estimators.N_TRAINING):
     }
     out["fit, noisy"] = fitted(stars.observed, stars.ivar)
     out["fit, denoised"] = fitted(clean, stars.ivar)
-    return out | {"flow": amortised.mean(1), "exact": exact.mean(1)}
+    return out | {"flow": amortised.mean(1), "oracle": exact.mean(1)}
 
 
-def errors(estimate, truth, seed=0):
-    """Bias and scatter of every label with intervals; name → {"bias": …, "scatter": …}."""
+def errors(estimate, truth, seed: int = 0) -> dict[str, Error]:
+    """Return bias and scatter of every label of estimates (n, 6)."""
     return {
-        name: {
-            "bias": list(metrics.bias(estimate[:, i], truth[:, i], seed)),
-            "scatter": list(metrics.scatter(estimate[:, i], truth[:, i], seed)),
-        }
+        name: Error(
+            metrics.bias(estimate[:, i], truth[:, i], seed),
+            metrics.scatter(estimate[:, i], truth[:, i], seed),
+        )
         for i, name in enumerate(LABELS)
     }
 
 
-def judge(draws, truth, exact=None, seed=0):
-    """How calibrated draws of labels (n, m, 6) are, and how far from the exact ones.
+def inside(draws, truth) -> dict[str, Inside]:
+    """Return the coverage of every label of draws (n, m, 6)."""
+    return {
+        name: Inside(
+            metrics.coverage(draws[..., i], truth[:, i], 0.68),
+            metrics.coverage(draws[..., i], truth[:, i], 0.95),
+        )
+        for i, name in enumerate(LABELS)
+    }
 
-    Returns
-    -------
-    dict
-        ``coverage``: region → label → {"68": …, "95": …} of regions with 10 stars or more; ``expected_error`` and
-        ``ranks`` by label; ``nearer``: TARP's share of every star, with references about the mean of draws; and
-        ``two_sample`` accuracy against ``exact`` (n, m, 6) if given.
-    """
-    cover = {}
-    for region, inside in REGIONS.items():
-        some = inside(truth)
-        if some.sum() >= 10:
-            cover[region] = {
-                name: {
-                    str(q): list(metrics.coverage(draws[some, :, i], truth[some, i], q / 100))
-                    for q in (68, 95)
-                }
-                for i, name in enumerate(LABELS)
-            }
+
+def regions(truth) -> dict[str, np.ndarray]:
+    """Return which stars lie in each region that has ``FEWEST`` or more, (n,) bool."""
+    every = {name: which(truth) for name, which in REGIONS.items()}
+    return {name: some for name, some in every.items() if some.sum() >= FEWEST}
+
+
+def judge(draws, truth, exact=None, seed: int = 0) -> Posterior:
+    """Judge draws of labels (n, m, 6) by the truth (n, 6) and by ``exact`` draws (n, m, 6) if given."""
     rng, spread = np.random.default_rng(seed), draws.std(1) + 1e-3 * SCALE
     reference = draws.mean(1) + spread * rng.standard_normal(truth.shape)
     unit = spread[:, None]
-    out = {
-        "coverage": cover,
-        "expected_error": {
-            name: calibration.expected_error(draws[..., i], truth[:, i])
-            for i, name in enumerate(LABELS)
+    nearer = calibration.nearer(draws / unit, truth / unit[:, 0], reference / unit[:, 0])
+    by_label = [(name, draws[..., i], truth[:, i]) for i, name in enumerate(LABELS)]
+    return Posterior(
+        coverage={
+            region: inside(draws[some], truth[some]) for region, some in regions(truth).items()
         },
-        "ranks": {
-            name: calibration.ranks(draws[..., i], truth[:, i]).tolist()
-            for i, name in enumerate(LABELS)
-        },
-        "nearer": calibration.nearer(
-            draws / unit, truth / unit[:, 0], reference / unit[:, 0]
-        ).tolist(),
-    }
-    if exact is not None:
-        out["two_sample"] = against(draws, exact[:, : draws.shape[1]], seed)
-    return out
+        expected_error={name: calibration.expected_error(x, true) for name, x, true in by_label},
+        ranks={name: calibration.ranks(x, true).tolist() for name, x, true in by_label},
+        nearer=nearer.tolist(),
+        two_sample=None if exact is None else against(draws, exact[:, : draws.shape[1]], seed),
+    )
 
 
-def measure(snr, n, n_samples=64, seed=1, n_training=estimators.N_TRAINING):
-    """Everything on ``n`` test stars of one S/N.
-
-    Returns
-    -------
-    dict
-        ``points``: estimator → region → :func:`errors`; ``bounds``: label → median Cramér-Rao bound; ``posteriors``:
-        for "exact", "flow", "flow, refined", "spectra → regression" and "spectra → fit" what :func:`judge` says;
-        ``share``: effective share of the refined draws (median, 5 %).
-    """
+def measure(snr, n, n_samples=64, seed=1, n_training=estimators.N_TRAINING) -> Level:
+    """Measure everything on ``n`` test stars of one S/N."""
     stars = simulate(n, seed, snr=snr)
     truth = columns(stars.labels)
     exact = columns(oracle(stars.observed, stars.ivar, n_samples=2 * n_samples, seed=seed).labels)
     first, second = exact[:, ::2], exact[:, 1::2]
     flow = columns(infer(stars.observed, stars.ivar, n_samples, seed))
     refined = infer(stars.observed, stars.ivar, n_samples, seed, refine=True)
-    regressed, fitted_to = by_draws(
-        sample_posterior(stars.observed, stars.ivar, n_samples, seed), n_training
-    )
-    posteriors = {"exact": second, "flow": flow, "flow, refined": columns(refined)}
-    posteriors |= {"spectra → regression": regressed, "spectra → fit": fitted_to}
-    inside = {region: which(truth) for region, which in REGIONS.items()}
-    return {
-        "points": {
-            name: {
-                region: errors(x[some], truth[some], seed)
-                for region, some in inside.items()
-                if some.sum() >= 10
-            }
-            for name, x in points(stars, exact, flow, n_training).items()
-        },
-        "bounds": dict(
-            zip(
-                LABELS,
-                np.median(bounds.cramer_rao(stars.labels, stars.ivar), 0).tolist(),
-                strict=False,
-            )
-        ),
-        "posteriors": {
-            name: judge(draws, truth, first, seed) for name, draws in posteriors.items()
-        },
-        "share": [float(v) for v in np.quantile(refined["share"], [0.5, 0.05])],
+    spectra = sample_posterior(stars.observed, stars.ivar, n_samples, seed)
+    regressed, fitted_to = by_draws(spectra, n_training)
+    draws = {
+        "oracle": second,
+        "flow": flow,
+        "flow, refined": columns(refined),
+        "spectra → regression": regressed,
+        "spectra → fit": fitted_to,
     }
+    estimates = points(stars, exact, flow, n_training)
+    parts = regions(truth)
+    least = np.median(bounds.cramer_rao(stars.labels, stars.ivar), 0)
+    return Level(
+        points={
+            name: {region: errors(x[some], truth[some], seed) for region, some in parts.items()}
+            for name, x in estimates.items()
+        },
+        bounds={name: float(bound) for name, bound in zip(LABELS, least, strict=False)},
+        posteriors={name: judge(x, truth, first, seed) for name, x in draws.items()},
+        share=Share(*(float(v) for v in np.quantile(refined["share"], [0.5, 0.05]))),
+    )
+
+
+def timed(stars, few: int = 8) -> Seconds:
+    """Time :func:`specnb.infer` of one star, of all ``stars``, and of ``few`` with refined draws."""
+    infer(stars.observed[:1], stars.ivar[:1])  # what is loaded once is not timed
+    found = []
+    for k, refine in ((1, False), (len(stars.observed), False), (few, True)):
+        start = monotonic()
+        infer(stars.observed[:k], stars.ivar[:k], refine=refine)
+        found.append(round((monotonic() - start) / k, 4))
+    return Seconds(*found)

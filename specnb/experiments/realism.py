@@ -4,6 +4,8 @@ A loss says nothing about samples. Every distance here has a reference: what two
 """
 
 import warnings
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,16 +16,52 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
+from specnb.denoising.emulator_fit import EmulatorFit
+from specnb.experiments.results import Record
+from specnb.metrics import Interval
+from specnb.observed import Observed
 from specnb.spectral_lines.windows import strengths
-from specnb.world import fit
 
 MISFIT_SNR = 100.0
 
 
-def two_sample(a, b, components=40, seed=0):
-    """Accuracy of a classifier that tells two sets apart, 0.5 if it cannot (Lopez-Paz & Oquab 2017, arXiv:1610.06545).
+class Misfit(NamedTuple):
+    """Quantiles over spectra of :func:`misfit`."""
 
-    A multilayer perceptron on the whitened principal components of both, five-fold cross-validation.
+    median: float
+    percentile_95: float
+
+
+@dataclass(frozen=True)
+class Distances(Record):
+    """How far a set of samples is from a set of held-out spectra.
+
+    Attributes
+    ----------
+    two_sample : Interval
+        Accuracy of :func:`two_sample`.
+    mean : float
+        Root mean square difference of the means in units of each pixel's scatter.
+    covariance : float
+        Frobenius norm of the covariances' difference over that of the held-out spectra.
+    misfit : Misfit
+        Of the first 64 samples.
+    lines : dict
+        Line → p of the Kolmogorov-Smirnov test of its equivalent widths.
+    """
+
+    two_sample: Interval
+    mean: float
+    covariance: float
+    misfit: Misfit
+    lines: dict[str, float]
+
+
+def two_sample(a, b, components: int = 40, seed: int = 0) -> Interval:
+    """Return the accuracy of a classifier of two sets, 0.5 if it cannot tell them apart.
+
+    The test of Lopez-Paz & Oquab (2017, arXiv:1610.06545): a multilayer perceptron on the whitened principal components
+    of both, five-fold cross-validation.
 
     Parameters
     ----------
@@ -33,8 +71,8 @@ def two_sample(a, b, components=40, seed=0):
 
     Returns
     -------
-    (accuracy, low, high)
-        With the 95 % interval of a binomial share.
+    Interval
+        The accuracy with the binomial interval of a share.
     """
     x, y = np.concatenate([a, b]), np.repeat([0, 1], [len(a), len(b)])
     network = MLPClassifier(
@@ -48,43 +86,31 @@ def two_sample(a, b, components=40, seed=0):
         )
     right = int((told == y).sum())
     interval = binomtest(right, len(y)).proportion_ci(method="wilson")
-    return right / len(y), float(interval.low), float(interval.high)
+    return Interval(right / len(y), float(interval.low), float(interval.high))
 
 
 def misfit(flux):
-    """Root mean square difference of spectra (n, 3136) to the nearest spectrum of the emulator and its continuum, (n,).
+    """Return the rms difference of spectra (n, 3136) to the nearest spectrum of the emulator and its continuum, (n,).
 
     The nearest is the most likely at ``MISFIT_SNR`` in every pixel; held-out spectra show how well the search ends.
     """
     x = torch.as_tensor(flux)
     ivar = torch.full_like(x, MISFIT_SNR**2)
-    nearest = torch.cat(
-        [fit.denoise(*rows) for rows in zip(x.split(64), ivar.split(64), strict=True)]
-    )
+    nearest = EmulatorFit().denoise(Observed(x, ivar))
     return (nearest - x).square().mean(1).sqrt().numpy()
 
 
-def distances(samples, held_out, seed=0):
-    """All distances between two sets of spectra, (n, 3136) float32 each.
-
-    Returns
-    -------
-    dict
-        - ``two_sample``: accuracy, low, high.
-        - ``mean``: root mean square difference of the means in units of each pixel's scatter.
-        - ``covariance``: Frobenius norm of the covariances' difference over that of ``held_out``.
-        - ``misfit``: median and 95th percentile of :func:`misfit` of the first 64 samples.
-        - ``lines``: p of the Kolmogorov-Smirnov test of each line's equivalent widths.
-    """
+def distances(samples, held_out, seed: int = 0) -> Distances:
+    """Measure all distances between two sets of spectra, (n, 3136) float32 each."""
     mean, scatter = held_out.mean(0), held_out.std(0)
     covariance = np.cov(held_out.T)
+    off = np.linalg.norm(np.cov(samples.T) - covariance) / np.linalg.norm(covariance)
     widths, expected = strengths(samples), strengths(held_out)
-    return {
-        "two_sample": list(two_sample(samples, held_out, seed=seed)),
-        "mean": float(np.sqrt((((samples.mean(0) - mean) / scatter) ** 2).mean())),
-        "covariance": float(
-            np.linalg.norm(np.cov(samples.T) - covariance) / np.linalg.norm(covariance)
-        ),
-        "misfit": [float(v) for v in np.quantile(misfit(samples[:64]), [0.5, 0.95])],
-        "lines": {name: float(ks_2samp(widths[name], expected[name]).pvalue) for name in widths},
-    }
+    middle, high = np.quantile(misfit(samples[:64]), [0.5, 0.95])
+    return Distances(
+        two_sample(samples, held_out, seed=seed),
+        mean=float(np.sqrt((((samples.mean(0) - mean) / scatter) ** 2).mean())),
+        covariance=float(off),
+        misfit=Misfit(float(middle), float(high)),
+        lines={name: float(ks_2samp(widths[name], expected[name]).pvalue) for name in widths},
+    )

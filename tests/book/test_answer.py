@@ -27,36 +27,28 @@ def test_the_readme_is_up_to_date():
 @kept
 def test_the_sentences_hold():
     """Their words are typed; that the numbers are of that kind is checked here."""
-    limit = newest(FOLDER, "limit")[1]["levels"]
-    for level in limit:
-        m = level["methods"]
-        assert m["bounded"]["rho"][2] < min(
-            m[k]["rho"][1] for k in ("savgol", "wavelet", "gp", "pca", "wiener")
-        )
-        assert m["bounded"]["rho"][0] < 1.5
-    for snr, m in newest(FOLDER, "parameters")[1]["levels"].items():
-        value = {k: v["all"]["m_h"]["scatter"] for k, v in m["points"].items()}
-        assert value["fit, denoised"][2] > value["fit, noisy"][1], (
+    for level in newest(FOLDER, "limit").numbers.levels:
+        m = level.methods
+        assert m["bounded"].rho.high < min(m[name].rho.low for name in answer.CLASSICAL)
+        assert m["bounded"].rho.value < 1.5
+    for snr, level in newest(FOLDER, "parameters").numbers.levels.items():
+        value = {k: v["all"]["m_h"].scatter for k, v in level.points.items()}
+        assert value["fit, denoised"].high > value["fit, noisy"].low, (
             "denoising helps a fit: the sentence is wrong"
         )
-        assert int(snr) < 50 or value["mlp, denoised"][2] < value["mlp, noisy"][1], (
+        assert snr < 50 or value["mlp, denoised"].high < value["mlp, noisy"].low, (
             "denoising does not help here"
         )
-    held = [
-        v["as drawn"]["68"]
-        for t in newest(FOLDER, "coverage")[1]["flow"].values()
-        for v in t.values()
-    ]
-    assert all(low - 0.02 < 0.68 < high + 0.02 for _, low, high in held)
-    pulls = newest(FOLDER, "own")[1]["repeats"]["errors of the residuals"]
-    assert sum(pulls[k][1] > 1 for k in ("teff", "logg", "m_h", "alpha_m", "rv")) >= 3, (
-        "error bars hold on the sky"
-    )
-    dps = newest(FOLDER, "dps")[1]
-    assert all(
-        np.median(v["survival"]["exact, mean"]["added line"]) < 0.1
-        for v in dps["features"].values()
-    )
+    for table in newest(FOLDER, "coverage").numbers.flow.values():
+        for _, low, high in (v.as_drawn.coverage_68 for v in table.values()):
+            assert low - 0.02 < 0.68 < high + 0.02
+    own = newest(FOLDER, "own").numbers
+    assert own.real
+    pulls = own.repeats["errors of the residuals"]
+    lows = [getattr(pulls, k).low for k in ("teff", "logg", "m_h", "alpha_m", "rv")]
+    assert sum(low > 1 for low in lows) >= 3, "error bars hold on the sky"
+    for found in newest(FOLDER, "dps").numbers.features.values():
+        assert np.median(found.survival["exact, mean"]["added line"]) < 0.1
 
 
 def test_without_results_there_is_no_answer(tmp_path):

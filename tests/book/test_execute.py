@@ -1,5 +1,11 @@
 """The runner accepts only what really ran."""
 
+import os
+import re
+import shutil
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -25,6 +31,28 @@ def test_runs_once_and_again_only_when_something_changed(tmp_path):
     assert "42" in out.read_text()
     assert not execute.execute(source, out, {"x": 41})
     assert execute.execute(source, out, {"x": 1})
+
+
+def test_only_what_changes_numbers_runs_a_notebook_again(tmp_path, monkeypatch):
+    package = tmp_path / "specnb"
+    for folder in ("book", "cli", "experiments"):
+        (package / folder).mkdir(parents=True)
+        (package / folder / "one.py").write_text("a = 1\n")
+    (package / "storage.py").write_text("")
+    monkeypatch.setattr(execute.storage, "__file__", str(package / "storage.py"))
+    source = notebook(tmp_path / "a.ipynb", "x = 1")
+    first = execute.fingerprint(source, {})
+    for folder in ("book", "cli"):
+        (package / folder / "one.py").write_text("a = 1  # a comment\n")
+        assert execute.fingerprint(source, {}) == first
+    (package / "experiments" / "one.py").write_text("a = 2\n")
+    changed = execute.fingerprint(source, {})
+    assert changed != first
+    (package / "experiments" / "one.py").rename(package / "one.py")
+    assert execute.fingerprint(source, {}) != changed
+    real = {p.parts[-2] for p in execute.sources(storage.ROOT / "specnb")}
+    assert {"experiments", "world", "assets"} <= real
+    assert not real & {"book", "cli"}
 
 
 def test_a_failing_notebook_leaves_no_output(tmp_path):
@@ -169,6 +197,36 @@ def test_results_are_written_whole_with_provenance(tmp_path):
         storage.write(path, {"a": float("nan")}, {}, 0)
     assert storage.read(path) == found
     assert [p.name for p in path.parent.iterdir()] == ["x.json"]
+
+
+def test_a_commit_is_this_projects_own(tmp_path):
+    """An installed copy may lie in the repository of somebody else, or in an environment inside of a clone."""
+
+    def said(folder):
+        command = [sys.executable, "-c", "from specnb import storage; print(storage.commit())"]
+        place = {"PYTHONPATH": str(folder), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+        done = subprocess.run(command, env=place, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout.strip(), done.stderr
+
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
+
+    strange = tmp_path / "site-packages"
+    ignore = shutil.ignore_patterns("__pycache__", "*.npz", "*.safetensors")
+    shutil.copytree(storage.ROOT / "specnb", strange / "specnb", ignore=ignore)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "other"\n')
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "one")
+    assert said(strange) == ("None", "")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "specnb"\n')
+    assert said(strange) == ("None", ""), "an environment inside of a clone"
+    (strange / "specnb").rename(tmp_path / "specnb")
+    git("add", ".")
+    git("commit", "-q", "-m", "two")
+    name, _ = said(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", name)
 
 
 def test_a_digest_shows_what_is_asked_and_the_cost_where_it_ran(tmp_path):

@@ -44,12 +44,13 @@ def test_measured_numbers_are_what_they_say(monkeypatch):
     monkeypatch.setattr(ablation, "moments", lambda net: profiles.moments(net, 512))
     found = ablation.measure(steps=10, batch_size=4, n=8)
     bins = len(metrics.SNR_BINS)
-    assert all(len(v["ratio"]) == bins for v in found["variants"].values())
-    assert found["variants"]["reference"]["ratio"] == [[1.0, 1.0, 1.0]] * bins
-    half = found["variants"]["weights in half precision"]["ratio"]
-    assert np.allclose(half, 1, atol=0.02)
-    for rows in found["noise_map"].values():
+    assert all(len(v.ratio) == bins for v in found.variants.values())
+    assert found.variants["reference"].ratio == [(1.0, 1.0, 1.0)] * bins
+    half = found.variants["weights in half precision"]
+    assert np.allclose(half.ratio, 1, atol=0.02)
+    assert half.seconds is None
+    for rows in found.noise_map.values():
         assert len(rows) == bins
         for row in rows:
-            expected = np.sqrt((1 - row["without"][0]) / (1 - row["with"][0]))
-            assert row["ratio"][0] == pytest.approx(expected, rel=1e-6)
+            expected = np.sqrt((1 - row.without_map.value) / (1 - row.with_map.value))
+            assert row.ratio.value == pytest.approx(expected, rel=1e-6)

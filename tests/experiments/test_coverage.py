@@ -19,17 +19,17 @@ def test_the_tree(width, shift):
     found = coverage.tree({"a": world(1500, width, shift, 1)}, {"a": world(1500, width, shift, 2)})[
         "a"
     ]
-    assert found["recalibrated"]["68"][0] == pytest.approx(0.68, abs=0.04)
-    assert found["recalibrated"]["expected_error"] < 0.03
-    assert found["scaled"]["68"][0] == pytest.approx(0.68, abs=0.04)
+    assert found.recalibrated.coverage_68.value == pytest.approx(0.68, abs=0.04)
+    assert found.recalibrated.expected_error < 0.03
+    assert found.scaled.coverage_68.value == pytest.approx(0.68, abs=0.04)
     if (width, shift) == (1, 0):
-        assert found["factor"] == pytest.approx(1, abs=0.1)
-        assert found["as drawn"]["uniform"] > 1e-3
+        assert found.factor == pytest.approx(1, abs=0.1)
+        assert found.as_drawn.uniform > 1e-3
     else:
-        assert found["as drawn"]["uniform"] < 1e-3
-        assert found["recalibrated"]["uniform"] > found["as drawn"]["uniform"]
+        assert found.as_drawn.uniform < 1e-3
+        assert found.recalibrated.uniform > found.as_drawn.uniform
     if shift == 0:
-        assert found["factor"] == pytest.approx(1 / width, rel=0.12)
+        assert found.factor == pytest.approx(1 / width, rel=0.12)
 
 
 def test_validation_stars_are_no_test_stars():

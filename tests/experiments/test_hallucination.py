@@ -54,11 +54,11 @@ def test_invented_lines_are_counted(stars):
 def test_one_that_keeps_all_and_one_that_knows_all_already():
     truth = specnb.simulate(4, 13, snr=50).flux
     found = h.measure({"keeps": lambda y, w: y, "knows": lambda y, w: truth}, 50, 4, seed=13)
-    for feature, judged in found["features"].items():
-        assert len(judged["strength"]) == len(judged["flagged"]) <= 4
-        assert np.allclose(found["survival"]["knows"][feature], 0)
-        assert np.median(found["survival"]["keeps"][feature]) == pytest.approx(1, abs=1e-3)
-    strong = np.array(found["features"]["Hα filled"]["strength"]) > 12
-    assert np.array(found["features"]["Hα filled"]["flagged"])[strong].all()
-    assert found["invented"]["knows"] == [0] * 4
-    assert min(found["invented"]["keeps"]) == 0
+    for feature, judged in found.features.items():
+        assert len(judged.strength) == len(judged.flagged) <= 4
+        assert np.allclose(found.survival["knows"][feature], 0)
+        assert np.median(found.survival["keeps"][feature]) == pytest.approx(1, abs=1e-3)
+    strong = np.array(found.features["Hα filled"].strength) > 12
+    assert np.array(found.features["Hα filled"].flagged)[strong].all()
+    assert found.invented["knows"] == [0] * 4
+    assert min(found.invented["keeps"]) == 0

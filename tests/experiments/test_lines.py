@@ -18,9 +18,9 @@ def test_the_truth_has_no_errors(stars):
     found = lines.errors(stars.flux, stars.flux, rv)
     assert list(found) == list(indices.INDICES)
     for line in found.values():
-        assert line["typical"] > 0
+        assert line.typical > 0
         for name in lines.QUANTITIES:
-            assert line[name]["bias"] == [0, 0, 0]
+            assert getattr(line, name).bias == (0, 0, 0)
 
 
 def test_lines_that_are_weaker_everywhere_are_seen(stars):
@@ -29,9 +29,9 @@ def test_lines_that_are_weaker_everywhere_are_seen(stars):
         0.9 * stars.flux + 0.1 * np.median(stars.flux, 1, keepdims=True), stars.flux, rv
     )
     for line in ("Hα", "Mg b", "Ca II 8542"):
-        assert found[line]["ew"]["bias"][0] == pytest.approx(-10, abs=4)
-        assert found[line]["depth"]["bias"][0] < 0
-        assert abs(found[line]["velocity"]["bias"][0]) < 3
+        assert found[line].ew.bias.value == pytest.approx(-10, abs=4)
+        assert found[line].depth.bias.value < 0
+        assert abs(found[line].velocity.bias.value) < 3
 
 
 def test_spectra_by_method(stars):

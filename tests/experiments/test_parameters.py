@@ -25,25 +25,27 @@ def world():
 def test_exact_draws_pass(world):
     _, truth, one, other = world
     found = parameters.judge(one, truth, other)
-    for region, labels in found["coverage"].items():
+    for region, labels in found.coverage.items():
         for name in LABELS:
-            assert labels[name]["68"][1] - 0.03 <= 0.68 <= labels[name]["68"][2] + 0.03, (
+            assert (
+                labels[name].coverage_68.low - 0.03 <= 0.68 <= labels[name].coverage_68.high + 0.03
+            ), (
                 region,
                 name,
             )
-    assert max(found["expected_error"].values()) < 0.09
-    assert kstest(found["nearer"], "uniform").pvalue > 0.01
-    assert found["two_sample"][0] == pytest.approx(0.5, abs=0.03)
+    assert max(found.expected_error.values()) < 0.09
+    assert kstest(found.nearer, "uniform").pvalue > 0.01
+    assert found.two_sample.value == pytest.approx(0.5, abs=0.03)
 
 
 def test_draws_that_are_too_narrow_or_shifted_are_seen(world):
     y, truth, one, other = world
     narrow = parameters.judge(y[:, None] + 0.5 * (one - y[:, None]), truth, other)
-    assert all(narrow["coverage"]["all"][name]["68"][2] < 0.66 for name in LABELS)
-    assert kstest(narrow["nearer"], "uniform").pvalue < 1e-3
-    assert narrow["two_sample"][0] > 0.6
+    assert all(narrow.coverage["all"][name].coverage_68.high < 0.66 for name in LABELS)
+    assert kstest(narrow.nearer, "uniform").pvalue < 1e-3
+    assert narrow.two_sample.value > 0.6
     shifted = parameters.judge(one + parameters.SCALE, truth, other)
-    assert shifted["two_sample"][0] > 0.6
+    assert shifted.two_sample.value > 0.6
 
 
 def test_regions_are_parts_of_the_prior(world):
@@ -57,7 +59,7 @@ def test_regions_are_parts_of_the_prior(world):
 def test_errors_are_bias_and_scatter(world):
     y, truth, _, _ = world
     found = parameters.errors(truth + 0.3 * parameters.SCALE, truth)
-    assert found["teff"]["bias"][0] == pytest.approx(150)
-    assert found["teff"]["scatter"][0] == pytest.approx(0, abs=1e-6)
-    spread = parameters.errors(y, truth)["rv"]["scatter"]
+    assert found["teff"].bias.value == pytest.approx(150)
+    assert found["teff"].scatter.value == pytest.approx(0, abs=1e-6)
+    spread = parameters.errors(y, truth)["rv"].scatter
     assert spread[1] < 30 < spread[2] * 1.05

@@ -6,14 +6,16 @@ method that leaves it is seen to leave it.
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from specnb.book import interactive
 from specnb.denoising.denoise import METHODS, denoise
+from specnb.experiments import interactive
+from specnb.experiments.results import Record
 from specnb.sampling.posterior import band
 from specnb.spectral_lines import indices
 from specnb.world import noise, prior
@@ -21,6 +23,44 @@ from specnb.world.stars import generator, synthesize
 
 NAMES = ("Teff (K)", "log g", "[M/H]", "S/N", "method", "noise")
 """What the sliders are called."""
+
+
+@dataclass(frozen=True)
+class Latency(Record):
+    """Milliseconds from a moved slider to the new figure and table, over many moves."""
+
+    median: float
+    slowest: float
+
+
+class Widths(NamedTuple):
+    """Equivalent width of a line in Å: of the truth, the observation, the denoised spectrum."""
+
+    truth: float
+    observed: float
+    denoised: float
+
+
+@dataclass(frozen=True)
+class Explore(Record):
+    """What explore.json holds.
+
+    Attributes
+    ----------
+    moves : int
+        Of sliders, for each method.
+    milliseconds : dict
+        Method → :class:`Latency`.
+    inside_band : float
+        Share of true pixels inside of the 68 % band, one star.
+    widths : dict
+        Line → :class:`Widths`, the same star.
+    """
+
+    moves: int
+    milliseconds: dict[str, Latency]
+    inside_band: float
+    widths: dict[str, Widths]
 
 
 @dataclass
@@ -47,7 +87,7 @@ class View:
     lines: dict
 
     def curves(self):
-        """For :func:`specnb.book.interactive.traces`."""
+        """Return what is drawn by :func:`specnb.experiments.interactive.traces`."""
         return {"observed": self.observed, "truth": self.truth, "denoised": self.denoised}
 
 
@@ -91,7 +131,7 @@ def look(teff, logg, m_h, snr, method="bounded", alpha_m=0.0, rv=0.0, vsini=5.0,
 
 
 def as_html(lines):
-    """The table of equivalent widths."""
+    """Write the table of equivalent widths."""
     head = "<tr><th></th><th>true (Å)</th><th>observed</th><th>denoised</th></tr>"
     rows = "".join(
         f"<tr><td>{name}</td>"
@@ -103,7 +143,7 @@ def as_html(lines):
 
 
 def panel(snr=10.0, method="bounded"):
-    """Sliders, figure and line table.
+    """Make sliders, figure and line table.
 
     Parameters
     ----------
@@ -166,7 +206,7 @@ def panel(snr=10.0, method="bounded"):
 
 
 def latency(method="bounded", n=20, seed=0):
-    """Seconds from a moved slider to the new figure and table, ``n`` random moves in :func:`panel`; (n,)."""
+    """Time ``n`` random moves in :func:`panel`, from a moved slider to the new figure and table; seconds, (n,)."""
     made, rng, seconds = panel(method=method), np.random.default_rng(seed), []
     left, right, _ = made.children[0].children
     sliders = [*left.children, right.children[0]]
@@ -177,3 +217,12 @@ def latency(method="bounded", n=20, seed=0):
         slider.value = rng.uniform(low, high)
         seconds.append(perf_counter() - start)
     return np.array(seconds)
+
+
+def timed(methods, n: int, seed: int = 0) -> dict[str, Latency]:
+    """Return the :class:`Latency` of every method over ``n`` moves."""
+    out = {}
+    for name in methods:
+        ms = 1000 * latency(name, n, seed)
+        out[name] = Latency(float(np.median(ms)), float(ms.max()))
+    return out

@@ -31,7 +31,7 @@ def _css(colour, alpha=1.0):
 
 
 def traces(curves, band=None):
-    """Lines of a figure.
+    """Draw the lines of a figure.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def traces(curves, band=None):
 
 
 def zooms():
-    """Buttons for the whole spectrum and each of ``plotting.LINES``."""
+    """Make buttons for the whole spectrum and each of ``plotting.LINES``."""
     ranges = {"all": (WAVE[0], WAVE[-1])} | {
         k: (w - HALF_WIDTH, w + HALF_WIDTH) for k, w in LINES.items()
     }
@@ -72,7 +72,7 @@ def zooms():
 
 
 def layout(**more):
-    """Axes, legend at the bottom, buttons above."""
+    """Lay out axes, the legend at the bottom, buttons above."""
     axis = dict(showline=True, linecolor="black", ticks="outside", showgrid=False, zeroline=False)
     return dict(
         template="simple_white", paper_bgcolor="white", plot_bgcolor="white", height=430,
@@ -84,12 +84,12 @@ def layout(**more):
 
 
 def spectrum(curves, band=None):
-    """A ``plotly.graph_objects.Figure`` of spectra; arguments as of :func:`traces`."""
+    """Make a ``plotly.graph_objects.Figure`` of spectra; arguments as of :func:`traces`."""
     return go.Figure(traces(curves, band), layout())
 
 
 def by_step(steps, prefix, active=0):
-    """A figure with a slider.
+    """Make a figure with a slider.
 
     Parameters
     ----------

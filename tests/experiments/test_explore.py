@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import specnb
-from specnb.book import explore, interactive
+from specnb.experiments import explore, interactive
 from specnb.sampling.posterior import band
 from specnb.spectral_lines import indices
 

@@ -1,0 +1,149 @@
+"""How real the stars are: the emulator's own error, and what was measured of the spectra that it stands for.
+
+Nothing is trained here; what a comparison with real stars, with BOSZ and with better spectra gave ships with the
+package (``specnb emulator compare``, ``specnb grid check``).
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from specnb import storage
+from specnb.experiments.data import EmulatorError
+from specnb.experiments.results import Record
+from specnb.metrics import Interval
+
+
+@dataclass(frozen=True)
+class Emulator(Record):
+    """Error of the emulator on left-out stars, as of :class:`specnb.experiments.data.EmulatorError`."""
+
+    stars: int
+    rms: float
+    median: float
+    worst: float
+    share_within_0_0015: float
+    by_wavelength: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Curve(Record):
+    """RMS over all left-out stars, and that of the median star."""
+
+    rms: float
+    median: float
+
+
+@dataclass(frozen=True)
+class Difference(Record):
+    """Mean and root mean square of a difference of two spectra, in units of the continuum."""
+
+    bias: float
+    rms: float
+
+
+@dataclass(frozen=True)
+class Within(Record):
+    """Share of pixels within 1 and 2 of their errors."""
+
+    within_1: Interval
+    within_2: Interval
+
+
+@dataclass(frozen=True)
+class Region(Record):
+    """Residuals of real stars in a region of wavelengths, in units of the continuum.
+
+    Attributes
+    ----------
+    scatter, noise, bias : float
+        Robust scatter of the residuals, error of the files, median residual.
+    without_model_error, with_model_error : Within
+        Of stars that the model's error was not measured on.
+    """
+
+    scatter: float
+    noise: float
+    bias: float
+    without_model_error: Within
+    with_model_error: Within
+
+
+@dataclass(frozen=True)
+class Stars(Record):
+    """What stars.json holds.
+
+    Attributes
+    ----------
+    grid_stars : int
+    emulator : Emulator
+    learning_curve : dict
+        Number of training stars → :class:`Curve`.
+    bosz : dict
+        Region in Å → emulator minus the BOSZ model.
+    real_stars : dict
+        Region in Å → :class:`Region`, LAMOST spectra.
+    worst_cost_of_the_recipe : dict
+        Better spectrum → largest RMS difference over stars and windows.
+    """
+
+    grid_stars: int
+    emulator: Emulator
+    learning_curve: dict[int, Curve]
+    bosz: dict[str, Difference]
+    real_stars: dict[str, Region]
+    worst_cost_of_the_recipe: dict[str, float]
+
+
+@dataclass
+class Shipped:
+    """Measurements that ship with the package: the emulator's card, real stars, costs of the recipe."""
+
+    card: dict[str, Any]
+    real: dict[str, Any]
+    cost: dict[str, Any]
+
+    def regions(self) -> dict[str, Region]:
+        """Residuals of real stars, judging half, by region in Å."""
+        return {name: _region(v) for name, v in self.real["judging_half"].items()}
+
+    def worst_costs(self) -> dict[str, float]:
+        """Largest RMS difference of the recipe to each better spectrum."""
+        return {
+            name: max(window["rms"] for windows in stars.values() for window in windows.values())
+            for name, stars in self.cost["variants"].items()
+        }
+
+    def curve(self) -> dict[int, Curve]:
+        """Learning curve by number of training stars, the emulator that ships last."""
+        few = {int(n): Curve(**v) for n, v in self.card["learning_curve"].items()}
+        whole = self.card["validation"]
+        return few | {self.card["training_stars"]: Curve(whole["rms"], whole["median"])}
+
+
+def _region(v: dict[str, Any]) -> Region:
+    within = {
+        name: Within(*(Interval(*v[name][f"within_{k}"]) for k in (1, 2)))
+        for name in ("without_model_error", "with_model_error")
+    }
+    return Region(v["scatter"], v["noise"], v["bias"], **within)
+
+
+def shipped() -> Shipped:
+    """Read what was measured."""
+    assets = files("specnb") / "assets"
+    names = ("emulator", "realstars", "lte_check")
+    return Shipped(*(storage.read(assets / f"{name}.json") for name in names))
+
+
+def collect(grid_stars: int, again: EmulatorError, kept: Shipped) -> Stars:
+    """Collect what stars.json holds; ``again`` is the emulator's error, measured here."""
+    own = (again.stars, again.rms, again.median, again.worst, again.share_within_0_0015)
+    return Stars(
+        grid_stars,
+        Emulator(*own, again.by_wavelength),
+        {int(n): Curve(**v) for n, v in kept.card["learning_curve"].items()},
+        {name: Difference(**v) for name, v in kept.real["bosz"].items()},
+        kept.regions(),
+        kept.worst_costs(),
+    )

@@ -1,0 +1,67 @@
+"""The network of a chapter: the one that ships, or one that is trained here."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+
+import pandas as pd
+import torch
+
+from specnb import storage
+from specnb.denoising import networks
+from specnb.training import denoiser as training
+
+
+@dataclass
+class Trained:
+    """A network and how it was trained.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        For :func:`specnb.denoising.networks.apply`.
+    log : pandas.DataFrame
+        Training log, a row every few steps.
+    device : str
+        Where it was trained, in words.
+    here : bool
+        Whether it was trained here, or ships.
+    """
+
+    model: torch.nn.Module
+    log: pd.DataFrame
+    device: str
+    here: bool
+
+    @property
+    def parameters(self) -> int:
+        """Count the parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @property
+    def steps(self) -> int:
+        """Count the steps of the training."""
+        return int(self.log.step.iloc[-1])
+
+    @property
+    def seconds(self) -> float:
+        """Tell how long it took."""
+        return float(self.log.seconds.iloc[-1])
+
+
+def pick_device(name: str) -> str:
+    """Name a device for torch: ``"auto"`` is the GPU where there is one."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def network(name: str, train: bool, profile: str, seed: int, device: str) -> Trained:
+    """Load the network ``name`` that ships, or train it at a profile if ``train``."""
+    if train:
+        model, rows = training.make(profile, seed, device, name=name)
+        return Trained(model, pd.DataFrame(rows), storage.device_name(device), True)
+    assets = files("specnb") / "assets"
+    with (assets / f"{name}.csv").open() as file:
+        log = pd.read_csv(file)
+    card = storage.read(assets / f"{name}.json")
+    return Trained(networks.load(name, device), log, card["provenance"]["device"], False)

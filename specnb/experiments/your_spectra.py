@@ -1,0 +1,314 @@
+"""Three tests on the sky: labels against a survey's, spectra degraded by noise, and pairs of visits.
+
+The last two need no truth. Where no real spectra are at hand, :func:`mock_survey` writes files of simulated stars.
+"""
+
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table
+
+from specnb import metrics
+from specnb.denoising.denoise import denoise
+from specnb.experiments import estimators
+from specnb.experiments.parameters import columns
+from specnb.experiments.results import Error, Record
+from specnb.grid import WAVE
+from specnb.labels.inference import infer
+from specnb.metrics import Interval
+from specnb.observing import native, products, readers, survey_files
+from specnb.world import prior
+from specnb.world.stars import simulate
+
+SURVEY = ("teff", "logg", "feh")
+"""Columns of a survey's labels."""
+
+BINS = {"all": (0, np.inf), "S/N < 30": (0, 30), "30 to 70": (30, 70), "70 and more": (70, np.inf)}
+"""Bins of S/N, the upper edge belongs to the next."""
+
+HOT = 7300.0
+"""Teff in K, by the survey, above which a star is certainly outside of the prior."""
+
+
+@dataclass(frozen=True)
+class Agreement(Record):
+    """Labels of an estimator against a survey's own."""
+
+    stars: int
+    teff: Error
+    logg: Error
+    m_h: Error
+
+
+@dataclass(frozen=True)
+class Pulls(Record):
+    """Differences of two visits over their errors: scatter of each label, and the share within 1."""
+
+    teff: Interval
+    logg: Interval
+    m_h: Interval
+    alpha_m: Interval
+    rv: Interval
+    vsini: Interval
+    within_1_error: Interval
+
+
+@dataclass(frozen=True)
+class YourSpectra(Record):
+    """What own.json holds.
+
+    Attributes
+    ----------
+    real : bool
+        Whether the spectra are real, or those of a mock survey.
+    stars, pairs : int
+        Stars with labels; stars with two visits.
+    labels : dict
+        Bin of S/N (of ``BINS``) → estimator → :class:`Agreement`, of bins with enough stars.
+    degraded : Interval
+        MSE improvement of spectra that were degraded to S/N 10.
+    repeats : dict
+        Whose errors → :class:`Pulls`.
+    flagged : dict
+        Kind of star → share of spectra with a quality flag.
+    """
+
+    real: bool
+    stars: int
+    labels: dict[str, dict[str, Agreement]]
+    degraded: Interval
+    pairs: int
+    repeats: dict[str, Pulls]
+    flagged: dict[str, Interval]
+
+
+def mock_survey(folder, n: int, seed: int = 0) -> None:
+    """Write LAMOST files of ``n`` simulated stars, two visits each, with ``labels.csv``; errors in them are 20 % off.
+
+    The files have a response, counts as units, and every star a second visit at another S/N.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    response = 800 * np.exp(-(((np.log(WAVE) - 8.7) / 0.4) ** 2))
+    stars, rng, rows = simulate(n, seed), np.random.default_rng(seed), []
+    for i in range(n):
+        for visit in range(2):
+            snr = rng.uniform(20, 80)
+            sigma = stars.sigma[i] / np.median(stars.sigma[i]) / snr
+            y = stars.flux[i] + sigma * rng.standard_normal(len(WAVE))
+            name = f"star{i:03d}-{visit}.fits.gz"
+            ivar = np.where(stars.ivar[i] > 0, (1.2 * sigma * response) ** -2, 0)
+            survey_files.lamost(folder / name, y * response, ivar)
+            labels = (float(stars.labels[k][i]) for k in ("teff", "logg", "m_h"))
+            rows.append((name, f"star{i:03d}", *labels, snr))
+    Table(rows=rows, names=("file", "desig", *SURVEY, "snrr")).write(
+        folder / "labels.csv", overwrite=True
+    )
+
+
+def observe(paths, inflate=True):
+    """Read and normalise files: path → observation; unreadable ones are left out."""
+    out = {}
+    for path in paths:
+        try:
+            out[str(path)] = native.observe(readers.read(path), inflate=inflate)
+        except ValueError:
+            continue
+    return out
+
+
+def inside(table):
+    """Tell which stars of a survey are inside the prior, by the survey's labels, (n,) bool."""
+    return prior.inside(*(np.asarray(table[k], "f8") for k in SURVEY))
+
+
+def degrade(observation, snr, seed=0):
+    """Add noise in the shape of an observation's own errors, down to a median S/N; None if it has no more."""
+    good = observation.ivar > 0
+    if observation.snr < 1.5 * snr:
+        return None
+    more = (observation.snr / snr) ** 2  # of the variance
+    sigma = np.sqrt((more - 1) / np.where(good, observation.ivar, np.inf))
+    noise = sigma * np.random.default_rng(seed).standard_normal(len(WAVE))
+    ivar = (observation.ivar / more).astype("f4")
+    flux = (observation.flux + noise).astype("f4")
+    return replace(observation, flux=flux, ivar=ivar)
+
+
+def pulls(first, second):
+    """Return differences of labels of two visits over their errors, (n, 6), from tables of draws."""
+    a, b = columns(first), columns(second)
+    return (a.mean(1) - b.mean(1)) / np.sqrt(a.var(1) + b.var(1))
+
+
+def survey(real, n: int, seed: int):
+    """Open a survey: that of a folder with ``labels.csv``, or a mock survey of ``n`` stars.
+
+    Returns
+    -------
+    folder : pathlib.Path
+    table : astropy.table.Table
+        Of its ``labels.csv``.
+    is_real : bool
+    """
+    folder = Path(real)
+    is_real = (folder / "labels.csv").exists()
+    if not is_real:
+        folder = Path(tempfile.mkdtemp())
+        mock_survey(folder, n, seed + 11)
+    return folder, Table.read(folder / "labels.csv"), is_real
+
+
+def arrays(observations):
+    """Stack flux and ivar of observations, (n, 3136) each."""
+    return tuple(np.stack([getattr(o, name) for o in observations]) for name in ("flux", "ivar"))
+
+
+def labelled(observations, n_training: int, seed: int) -> dict[str, np.ndarray]:
+    """Estimate labels of observations: estimator → (n, 6)."""
+    y, w = arrays(observations)
+    clean = denoise(y, w)
+    return {
+        "flow": columns(infer(y, w, 256, seed)).mean(1),
+        "perceptron, noisy": estimators.estimate("mlp", "noisy", y, w, n_training),
+        "perceptron, denoised": estimators.estimate("mlp", "denoised", clean, w, n_training),
+    }
+
+
+def agreement(found, truth, snr, fewest: int) -> dict[str, dict[str, Agreement]]:
+    """Compare labels with a survey's, by bin of S/N.
+
+    Parameters
+    ----------
+    found : dict
+        From :func:`labelled`.
+    truth : numpy.ndarray
+        Teff, log g, [M/H] by the survey, (n, 3).
+    snr : numpy.ndarray
+        Shape (n,).
+    fewest : int
+        Stars that a bin needs.
+    """
+    out = {}
+    for name, (low, high) in BINS.items():
+        some = (snr >= low) & (snr < high)
+        if some.sum() < fewest:
+            continue
+        out[name] = {}
+        for estimator, x in found.items():
+            pairs = [(x[some, k], truth[some, k]) for k in range(len(SURVEY))]
+            errors = [Error(metrics.bias(*pair), metrics.scatter(*pair)) for pair in pairs]
+            out[name][estimator] = Agreement(int(some.sum()), *errors)
+    return out
+
+
+def degraded(observations, snr: float, seed: int):
+    """Degrade observations to a S/N, denoise, and compare with what they were.
+
+    The noise of the original and what the models cannot explain are in the difference, too; the former is subtracted.
+
+    Returns
+    -------
+    n : int
+        Spectra that were good enough.
+    gain : Interval
+        MSE improvement.
+    """
+    before, after = [], []
+    for k, high in enumerate(observations):
+        low = degrade(high, snr, seed + k)
+        if low is None:
+            continue
+        good = (high.ivar > 0) & (low.ivar > 0)
+        back = denoise(low.flux, low.ivar)
+        noise = (1 / high.ivar[good]).mean()
+        before.append(((low.flux - high.flux)[good] ** 2).mean())
+        after.append(max(((back - high.flux)[good] ** 2).mean() - noise, 0))
+    pair = np.array(after), np.array(before)
+    return len(before), metrics.bootstrap(lambda a, b: 1 - a.sum() / b.sum(), *pair)
+
+
+def visits(table, folder, column: str, n: int) -> list[list[Path]]:
+    """Pair files of a table by a column that names the star, ``n`` stars at most; two paths each."""
+    by_star = defaultdict(list)
+    for row in table:
+        by_star[str(row[column])].append(Path(folder) / str(row["file"]))
+    return [paths[:2] for paths in by_star.values() if len(paths) > 1][:n]
+
+
+def find_visits(pairs, folder, table, is_real: bool, n: int) -> list[list[Path]]:
+    """Find two visits a star: F, G and K stars of a folder with ``index.csv``, or those of the survey itself."""
+    if is_real and (Path(pairs) / "index.csv").exists():
+        index = Table.read(Path(pairs) / "index.csv")
+        usable = [str(row["subclass"])[0] in "FGK" for row in index]
+        return visits(index[usable], pairs, "GroupID", n)
+    return visits(table, folder, "desig", n)
+
+
+def repeated(pairs, inflate: bool, seed: int):
+    """Compare the labels of two visits.
+
+    Parameters
+    ----------
+    pairs : list
+        From :func:`find_visits`.
+    inflate : bool
+        Whether errors are those that the residuals show, or those of the files.
+
+    Returns
+    -------
+    n : int
+        Pairs that could be read.
+    pulls : Pulls
+    """
+    sides = [observe([pair[k] for pair in pairs], inflate) for k in range(2)]
+    both = [pair for pair in pairs if all(str(pair[k]) in sides[k] for k in range(2))]
+    draws = []
+    for k, side in enumerate(sides):
+        flux, ivar = arrays([side[str(pair[k])] for pair in both])
+        draws.append(infer(flux, ivar, 256, seed))
+    found = pulls(*draws)
+    scatters = [metrics.scatter(pull, 0 * pull) for pull in found.T]
+    # v sin i is left out: it piles up at zero
+    within = metrics.bootstrap(np.mean, (np.abs(found[:, :5]) < 1).mean(1))
+    return len(both), Pulls(*scatters, within)
+
+
+def flagged(kinds) -> dict[str, Interval]:
+    """Return the share of products with a quality flag; ``kinds`` is name → products, empty ones are left out."""
+    return {
+        name: metrics.bootstrap(np.mean, np.array([bool(p.warnings) for p in made], "f8"))
+        for name, made in kinds.items()
+        if made
+    }
+
+
+def outside(table, folder, n: int, seed: int):
+    """Process stars of a survey that are hotter than ``HOT``; a list of products."""
+    hot = table[~inside(table) & (np.asarray(table["teff"], "f8") > HOT)][:n]
+    return products.process(list(observe([folder / name for name in hot["file"]]).values()), seed)
+
+
+def bad_files(good: Path) -> dict[str, str]:
+    """Read files that are broken in several ways; name → what the reader says."""
+    folder = Path(tempfile.mkdtemp())
+    content = Path(good).read_bytes()
+    broken = {
+        "empty.fits": b"",
+        "cut.fits.gz": content[: len(content) // 2],
+        "text.fits": b"no spectrum " * 300,
+        "table.csv": b"1,2",
+    }
+    for name, data in broken.items():
+        (folder / name).write_bytes(data)
+    (folder / "folder.fits").mkdir()
+    answers = {}
+    for name in (*broken, "folder.fits"):
+        try:
+            readers.read(folder / name)
+        except ValueError as error:
+            answers[name] = str(error).replace(f"{folder}/", "")
+    return answers
