@@ -29,8 +29,8 @@ book: $(READY)
 test: lint test-fast
 
 lint: $(READY)
-	@echo "== ruff"
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "== ruff and mypy"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy --no-error-summary
 
 test-fast: $(READY)
 	@echo "== pytest and nbval"

@@ -1,6 +1,21 @@
 """Diffusion models for one-dimensional stellar spectra: denoising, parameters, calibrated uncertainties."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers; a test holds it against the table below
+    from specnb.denoising.denoise import denoise
+    from specnb.denoising.networks import load
+    from specnb.grid import WAVE
+    from specnb.labels.inference import infer
+    from specnb.labels.oracle import Posterior, oracle
+    from specnb.observing.native import to_native
+    from specnb.observing.readers import read
+    from specnb.sampling.posterior import sample_posterior
+    from specnb.sampling.reverse import sample_prior
+    from specnb.spectral_lines.anomalies import anomalies
+    from specnb.spectral_lines.indices import lines
+    from specnb.world.stars import Stars, simulate, synthesize
 
 _HOME = {
     "WAVE": "grid",
@@ -21,15 +36,31 @@ _HOME = {
 }
 """Public name → module that defines it; each is imported when it is first used."""
 
-__all__ = list(_HOME)
+__all__ = [
+    "WAVE",
+    "Posterior",
+    "Stars",
+    "anomalies",
+    "denoise",
+    "infer",
+    "lines",
+    "load",
+    "oracle",
+    "read",
+    "sample_posterior",
+    "sample_prior",
+    "simulate",
+    "synthesize",
+    "to_native",
+]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'specnb' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"specnb.{_HOME[name]}"), name)
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

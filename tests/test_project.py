@@ -129,6 +129,14 @@ def test_the_package_page_lists_all_that_is_public():
         assert re.search(rf":: {name}\n", page), name
 
 
+def test_editors_see_the_public_names_where_they_are_loaded_from():
+    tree = ast.parse((ROOT / "specnb" / "__init__.py").read_text())
+    (block,) = (n for n in tree.body if isinstance(n, ast.If))
+    seen = {a.name: n.module.removeprefix("specnb.") for n in block.body for a in n.names}
+    assert seen == specnb._HOME
+    assert specnb.__all__ == list(specnb._HOME)
+
+
 def test_no_file_is_too_large():
     for path in (ROOT / "specnb").rglob("*"):
         if path.is_file():

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from specnb import extras
 from specnb.cli.options import BUILDERS, File, Folder, Medium, Profile, Seed, sentences
 
 app = typer.Typer()
@@ -25,6 +26,7 @@ def train(
     On several GPUs: torchrun --nproc-per-node 4 -m specnb.cli train --device cuda
     """
     with sentences():
+        extras.need("lightning_fabric", extra="train", purpose="Training")  # before torch is loaded
         from specnb.training import models
 
         card = models.train(name, profile, output, seed, device)

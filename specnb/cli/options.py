@@ -33,9 +33,10 @@ def fail(error: Exception | str) -> NoReturn:
 @contextmanager
 def sentences(*more: type[Exception]) -> Iterator[None]:
     """Turn errors that a user can mend, and ``more`` kinds, into sentences."""
+    kinds: tuple[type[Exception], ...] = (ValueError, RuntimeError, OSError, MissingExtra, *more)
     try:
         yield
     except typer.Exit:
         raise
-    except (ValueError, RuntimeError, OSError, MissingExtra, *more) as error:
+    except kinds as error:
         fail(error)

@@ -64,7 +64,7 @@ def _chunks(
     """Make the products of files, some at a time: pairs of path and products, and reasons."""
     from specnb.observing import native, products
 
-    def process(prepared: list[Prepared]) -> list[Products]:
+    def process(prepared: "list[Prepared]") -> "list[Products]":
         return products.process(native.normalised(prepared), seed)
 
     for first in range(0, len(files), CHUNK):

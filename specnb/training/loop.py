@@ -101,6 +101,20 @@ def _fabric(device: str | torch.device) -> "Fabric":
     return fabric
 
 
+def _gathered(fabric: "Fabric", part: torch.Tensor) -> torch.Tensor:
+    """Join what the processes have, (n,) each."""
+    parts = fabric.all_gather(part.detach())
+    assert isinstance(parts, torch.Tensor)
+    return parts.flatten()
+
+
+def _averaged(fabric: "Fabric", loss: torch.Tensor) -> float:
+    """Average a scalar over the processes."""
+    mean = fabric.all_reduce(loss.detach())
+    assert isinstance(mean, torch.Tensor)
+    return mean.item()
+
+
 def fit(
     denoiser: Any,
     profile: Profile,
@@ -177,9 +191,7 @@ def fit(
             model, type(batch)(*(part[mine] for part in vars(batch).values()))
         )
         if coordinate is not None:
-            balance.learn(
-                *(fabric.all_gather(part.detach()).flatten() for part in (error, coordinate))
-            )
+            balance.learn(_gathered(fabric, error), _gathered(fabric, coordinate))
         loss = error.mean() if coordinate is None else balance(error, coordinate)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(loss)
@@ -189,7 +201,7 @@ def fit(
         with torch.no_grad():
             for a, b in zip(averaged.parameters(), denoiser.parameters(), strict=True):
                 a.lerp_(b, 1 - keep)
-        step, total = step + 1, total + fabric.all_reduce(loss.detach()).item()
+        step, total = step + 1, total + _averaged(fabric, loss)
         bar.update()
         if step % every == 0 or step == profile.steps:
             for a, b in zip(averaged.buffers(), denoiser.buffers(), strict=True):

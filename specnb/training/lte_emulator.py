@@ -212,7 +212,7 @@ def train(
         numbers["cross_validation"] = cross_validated(
             grid, judge, min(components, (~judge).sum() // 3), seed
         )
-    output = Path(output)
-    storage.write_tensors(output / "emulator.safetensors", model.state_dict())
-    path = storage.write(output / "emulator.json", numbers, made, monotonic() - start)
-    return cards.write(path, cards.emulator(storage.read(path)))
+    folder = Path(output)
+    storage.write_tensors(folder / "emulator.safetensors", model.state_dict())
+    written = storage.write(folder / "emulator.json", numbers, made, monotonic() - start)
+    return cards.write(written, cards.emulator(storage.read(written)))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from specnb import extras
 from specnb.training import denoiser, flow
 from specnb.training.profiles import MODELS, chosen
 
@@ -39,5 +38,4 @@ def train(
         If there is no such model or profile.
     """
     chosen(name, profile)
-    extras.need("lightning_fabric", extra="train", purpose="Training")  # not minutes later
     return TRAINERS[name](name, profile, output, seed, device)
