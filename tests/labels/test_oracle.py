@@ -1,5 +1,8 @@
 """The exact posterior, against closed forms and an independent sampler."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -159,9 +162,8 @@ def test_other_continua_come_back_too():
     two = Continuum(stars.legendre()[:2], torch.full((2,), 0.02**-2))
     s = specnb.simulate(2, 4, snr=30)
     flux = torch.where(torch.tensor(s.ivar) > 0, torch.tensor(s.observed), 1.0)
-    posterior = oracle.sample(
-        fit.World(fit.default_world().emulator, two), flux, torch.tensor(s.ivar), 32
-    )
+    world = fit.World(fit.default_world().emulator, two)
+    posterior = oracle.sample(world, Observed(flux, torch.tensor(s.ivar)), 32)
     assert posterior.labels.colnames[6:] == ["c0", "c1"]
     assert posterior.mean().shape == (2, N_PIXELS)
 
@@ -244,3 +246,12 @@ def test_an_independent_sampler_agrees(star):
     error = np.sqrt(1 / ess + 1 / posterior.diagnostics["ess"][0])
     assert (np.abs(ours.mean(0) - theirs.mean(0)) / theirs.std(0) < 4 * error).all()
     assert np.allclose(ours.std(0) / theirs.std(0), 1, atol=0.15)
+
+
+def test_importing_leaves_the_warning_filters_alone():
+    code = (
+        "import warnings; from specnb.labels.oracle import UnreliablePosterior as ours; "
+        "assert not any(issubclass(ours, f[2]) and f[2] is not Warning and f[0] == 'always' "
+        "for f in warnings.filters)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
