@@ -1,5 +1,6 @@
 """The wheel holds what an installed package loads, and nothing that it does not."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from astropy.table import Table
+
+import specnb
+from specnb.observing import survey_files
 
 ROOT = Path(__file__).parent.parent
 BOUND = 50e6
@@ -68,3 +73,43 @@ def test_the_wheel_asks_for_what_pyproject_lists(wheel):
     ]
     (entry,) = (n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("entry_points.txt"))
     assert "specnb = specnb.cli:app" in zipfile.ZipFile(wheel).read(entry).decode()
+
+
+INSTALLED = """
+import sys
+missing, *commands = sys.argv[1:]
+for name in missing.split():
+    sys.modules[name] = None
+from typer.testing import CliRunner
+from specnb.cli import app
+for command in commands:
+    result = CliRunner().invoke(app, command.split())
+    print(result.exit_code, result.stderr.strip())
+"""
+
+
+def test_what_the_wheel_holds_is_enough_to_denoise_and_infer(wheel, tmp_path):
+    """The wheel, unpacked elsewhere, on a mock survey file, with none of the extras."""
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+    stars = specnb.simulate(1, 11, snr=30)
+    survey_files.lamost(tmp_path / "star.fits", stars.observed[0], stars.ivar[0])
+    missing = "matplotlib seaborn pandas sklearn papermill h5py lightning_fabric arviz_stats"
+    commands = ["denoise star.fits -o out", "infer star.fits -o labels.ecsv"]
+    commands += ["plot star.fits", "emulator train -o emulator"]
+    done = subprocess.run(
+        [sys.executable, "-c", INSTALLED, missing, *commands],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    denoise, infer, plot, train = done.stdout.splitlines()
+    assert (denoise, infer) == ("0 ", "0 "), done.stderr
+    assert (tmp_path / "out" / "star.denoised.fits").is_file()
+    table = Table.read(tmp_path / "labels.ecsv")
+    assert abs(table["teff_50"][0] - stars.labels["teff"][0]) < 300
+    assert plot.startswith("1 ")
+    assert plot.endswith("pip install 'specnb[plot]'")
+    assert train.startswith("1 ")
+    assert "give --grid FILE" in train  # and so it is the wheel that ran, not the clone
