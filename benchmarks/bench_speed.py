@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import specnb
 from specnb.denoising import networks
+from specnb.observed import Observed
 from specnb.training import objectives
 from specnb.world import prior, stars
 
@@ -48,7 +49,10 @@ def test_denoise_one_pass(benchmark):
 def test_denoise_one_map(benchmark):
     """Many spectra of one noise map, as samplers ask for."""
     s = specnb.simulate(1, 0, snr=10)
-    u, m = torch.as_tensor(s.observed), networks.noise_map(torch.as_tensor(s.ivar))
+    u, m = (
+        torch.as_tensor(s.observed),
+        Observed(torch.as_tensor(s.observed), torch.as_tensor(s.ivar)).noise,
+    )
     model, u = networks.load("bounded", "cpu"), u.expand(64, -1).contiguous()
     with torch.no_grad():
         benchmark(lambda: model(u, m))
