@@ -18,7 +18,9 @@ own direction. All sizes were chosen by five-fold cross-validation inside the tr
 
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -43,7 +45,26 @@ class Emulator(nn.Module):
         Resolving power of the spectra on the fine grid.
     """
 
-    def __init__(self, mean, basis, hidden=128, members=8, resolution=FINE_RESOLUTION):
+    mean: torch.Tensor
+    basis: torch.Tensor
+    scale: torch.Tensor
+    resolution: torch.Tensor
+    fourier: torch.Tensor
+    first: torch.Tensor
+    first_bias: torch.Tensor
+    second: torch.Tensor
+    second_bias: torch.Tensor
+    last: torch.Tensor
+    last_bias: torch.Tensor
+
+    def __init__(
+        self,
+        mean: torch.Tensor,
+        basis: torch.Tensor,
+        hidden: int = 128,
+        members: int = 8,
+        resolution: float = FINE_RESOLUTION,
+    ):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
@@ -60,7 +81,7 @@ class Emulator(nn.Module):
             for _ in range(members)
         )
 
-    def prepare(self):
+    def prepare(self) -> "Emulator":
         """Transform the basis and lay the networks side by side; call it when the weights are final."""
         first, _, second, _, last = zip(*self.nets, strict=True)
         ready = {
@@ -77,32 +98,36 @@ class Emulator(nn.Module):
         return self.eval().requires_grad_(False)
 
     @staticmethod
-    def features(labels):
-        """What the networks see, (n, 4): every label in about ±1 over the prior; lines follow 1/T, not T."""
+    def features(labels: torch.Tensor) -> torch.Tensor:
+        """Scale labels (n, 4) to what the networks see: about ±1 over the prior; lines follow 1/T, not T."""
         teff, logg, m_h, alpha_m = labels.unbind(-1)
-        return torch.stack(
-            [
-                (5040 / teff - 0.946) / 0.226,
-                (logg - 2.9) / 2.1,
-                (m_h + 1) / 1.5,
-                (alpha_m - 0.2) / 0.3,
-            ],
-            -1,
-        )
+        columns = [
+            (5040 / teff - 0.946) / 0.226,
+            (logg - 2.9) / 2.1,
+            (m_h + 1) / 1.5,
+            (alpha_m - 0.2) / 0.3,
+        ]
+        return torch.stack(columns, -1)
 
-    def coefficients(self, labels):
-        """Basis coefficients, shape (n, k), of ``labels``: (n, 4) teff [K], logg [cgs], m_h, alpha_m [dex]."""
+    def coefficients(self, labels: torch.Tensor) -> torch.Tensor:
+        """Compute basis coefficients, (n, k), of labels (n, 4): teff [K], logg [log cm/s²], m_h, alpha_m [dex]."""
         x = gelu(linear(self.features(labels), self.first, self.first_bias))
         x = x.unflatten(1, (len(self.nets), -1)).transpose(0, 1)
         x = gelu(torch.baddbmm(self.second_bias, x, self.second)).transpose(0, 1).flatten(1)
         return linear(x, self.last, self.last_bias)
 
-    def fine(self, labels):
-        """Flux on the fine grid, shape (n, 16151), without RV or rotation; labels as above."""
+    def fine(self, labels: torch.Tensor) -> torch.Tensor:
+        """Compute flux on the fine grid, (n, 16151), without radial velocity or rotation; labels as above."""
         return 1 + self.mean + self.coefficients(labels) @ self.basis
 
-    def forward(self, labels, rv, vsini, resolution):
-        """Flux on the native grid.
+    def forward(
+        self,
+        labels: torch.Tensor,
+        rv: torch.Tensor,
+        vsini: torch.Tensor,
+        resolution: torch.Tensor,
+    ) -> torch.Tensor:
+        """Compute flux on the native grid.
 
         Parameters
         ----------
@@ -119,14 +144,13 @@ class Emulator(nn.Module):
             Normalised flux, shape (n, 3136).
         """
         columns = fourier_length(resolution) + 2
-        mixed = torch.addmm(
-            self.fourier[0, :columns], self.coefficients(labels), self.fourier[1:, :columns]
-        )
+        mean, basis = self.fourier[0, :columns], self.fourier[1:, :columns]
+        mixed = torch.addmm(mean, self.coefficients(labels), basis)
         return 1 + to_native(mixed, rv, vsini, resolution, self.resolution)
 
 
-def from_state(state):
-    """An :class:`Emulator` from its ``state_dict``."""
+def from_state(state: dict[str, torch.Tensor]) -> Emulator:
+    """Build an :class:`Emulator` from its ``state_dict``."""
     members = sum(name.endswith(".0.bias") for name in state)
     with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
         emulator = Emulator(state["mean"], state["basis"], len(state["nets.0.0.bias"]), members)
@@ -134,34 +158,35 @@ def from_state(state):
     return emulator.prepare()
 
 
-def read(path):
-    """An :class:`Emulator` from the ``.safetensors`` file that ``specnb emulator train`` wrote."""
+def read(path: Path | str) -> Emulator:
+    """Read an :class:`Emulator` from the ``.safetensors`` file that ``specnb emulator train`` wrote."""
     return from_state(load_file(str(path)))
 
 
 @lru_cache(maxsize=4)
-def load_emulator(device):
-    """The emulator that ships with the package, on ``device``, in evaluation mode without gradients of its weights."""
-    return read(files("specnb") / "assets" / "emulator.safetensors").to(device)
+def load_emulator(device: str) -> Emulator:
+    """Load the emulator that ships, on ``device``, in evaluation mode without gradients of its weights."""
+    path = files("specnb") / "assets" / "emulator.safetensors"
+    return read(str(path)).to(device)
 
 
 def fit(
-    labels,
-    flux,
-    resolution=FINE_RESOLUTION,
-    components=128,
-    hidden=128,
-    members=8,
-    iterations=100,
-    decay=3e-5,
-    seed=0,
-):
+    labels: np.ndarray,
+    flux: np.ndarray,
+    resolution: float = FINE_RESOLUTION,
+    components: int = 128,
+    hidden: int = 128,
+    members: int = 8,
+    iterations: int = 100,
+    decay: float = 3e-5,
+    seed: int = 0,
+) -> Emulator:
     """Train an emulator.
 
     Parameters
     ----------
     labels : numpy.ndarray
-        teff [K], logg, m_h, alpha_m, shape (n, 4).
+        teff [K], logg [log cm/s²], m_h, alpha_m [dex], shape (n, 4).
     flux : numpy.ndarray
         Normalised, on the fine grid, shape (n, 16151).
     resolution : float
@@ -175,6 +200,11 @@ def fit(
     Returns
     -------
     Emulator
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two stars a component.
     """
     if len(labels) < 2 * components:
         raise ValueError(
@@ -183,9 +213,8 @@ def fit(
     lines = torch.as_tensor(flux, dtype=torch.float64) - 1
     mean = lines.mean(0)
     lines = lines - mean
-    u, s, _ = torch.linalg.svd(
-        _seen(lines, torch.tensor(float(resolution))).double(), full_matrices=False
-    )
+    seen = _seen(lines, torch.tensor(float(resolution))).double()
+    u, s, _ = torch.linalg.svd(seen, full_matrices=False)
     u, s = u[:, :components], s[:components]
     target, basis = u * s, (u.T @ lines) / s[:, None]
     scale = target.square().mean().sqrt()
@@ -196,22 +225,30 @@ def fit(
     emulator.scale.copy_(scale)
     x, y = emulator.features(torch.as_tensor(labels, dtype=torch.float64)), target / scale
     for net in emulator.nets:
-        _minimise(net, x, y, iterations, decay)
+        _minimise(net, x, y, iterations, decay)  # type: ignore[arg-type]  # all are Sequential
     return emulator.float().prepare()
 
 
-def _seen(lines, base, resolution=1800.0):
-    """Fine flux − 1 of resolving power ``base`` in native pixels at ``resolution``, shape (n, 3136)."""
+def _seen(lines: torch.Tensor, base: torch.Tensor, resolution: float = 1800.0) -> torch.Tensor:
+    """Take fine flux − 1 (n, 16151) of resolving power ``base`` to native pixels at ``resolution``, (n, 3136)."""
     zero, r = torch.zeros(len(lines)), torch.full((len(lines),), float(resolution))
     return to_native(to_fourier(lines), zero, zero, r, base)
 
 
-def _minimise(net, x, y, iterations, decay, ridge=1e-3):
+def _minimise(
+    net: nn.Sequential,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    iterations: int,
+    decay: float,
+    ridge: float = 1e-3,
+) -> None:
     """Fit ``net(x)`` to ``y``: L-BFGS on all layers but the last, which is always the ridge regression on them.
 
     The loss is at its minimum in the last layer, so its gradient in the others needs no derivative of the regression.
     """
     hidden, last = net[:-1], net[-1]
+    assert isinstance(last, nn.Linear)
     weights = list(hidden.parameters())
     optimiser = torch.optim.LBFGS(
         weights, max_iter=iterations, history_size=50, line_search_fn="strong_wolfe"
@@ -239,12 +276,34 @@ def _minimise(net, x, y, iterations, decay, ridge=1e-3):
         last.bias.copy_(c[-1])
 
 
-def residuals(emulator, labels, flux, resolution=1800.0, base=None):
-    """Emulator minus spectrum in native pixels, both at ``resolution``; shape (n, 3136).
+def residuals(
+    emulator: Emulator,
+    labels: np.ndarray,
+    flux: np.ndarray,
+    resolution: float = 1800.0,
+    base: float | None = None,
+) -> np.ndarray:
+    """Compute emulator minus spectrum in native pixels, both at ``resolution``.
 
-    ``base`` is the resolving power of ``flux`` where it is not that of the emulator's own grid.
+    Parameters
+    ----------
+    emulator : Emulator
+    labels : numpy.ndarray
+        As for :func:`fit`, shape (n, 4).
+    flux : numpy.ndarray
+        Normalised, on the fine grid, shape (n, 16151).
+    resolution : float
+        Resolving power to compare at.
+    base : float, optional
+        Resolving power of ``flux``, where it is not that of the emulator's own grid.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, 3136).
     """
     zero, r = torch.zeros(len(labels)), torch.full((len(labels),), float(resolution))
     predicted = emulator(torch.as_tensor(labels, dtype=torch.float32), zero, zero, r)
-    base = emulator.resolution if base is None else torch.tensor(float(base))
-    return (predicted - 1 - _seen(torch.as_tensor(flux) - 1, base, resolution)).numpy()
+    own = emulator.resolution if base is None else torch.tensor(float(base))
+    seen = _seen(torch.as_tensor(flux) - 1, own, resolution)
+    return (predicted - 1 - seen).numpy()

@@ -86,8 +86,8 @@ class _BesselJ1(torch.autograd.Function):
         return tangent * (_BesselJ0.apply(x) - _BesselJ1.apply(x) / x)
 
 
-def rotation_transfer(x, limb_darkening=LIMB_DARKENING):
-    r"""Fourier transform of Gray's rotation profile of unit half-width and unit area.
+def rotation_transfer(x: torch.Tensor, limb_darkening: float = LIMB_DARKENING) -> torch.Tensor:
+    r"""Compute the Fourier transform of Gray's rotation profile of unit half-width and unit area.
 
     Parameters
     ----------
@@ -106,28 +106,33 @@ def rotation_transfer(x, limb_darkening=LIMB_DARKENING):
     square, safe = x**2, x.clamp(min=0.3)
     uniform = 2 * _BesselJ1.apply(safe) / safe
     darkened = 3 * (torch.sin(safe) - safe * torch.cos(safe)) / safe**3
-    series = (
-        1
-        - square * ((1 - weight) / 8 + weight / 10)
-        + square**2 * ((1 - weight) / 192 + weight / 280)
-    )
+    second, fourth = (1 - weight) / 8 + weight / 10, (1 - weight) / 192 + weight / 280
+    series = 1 - square * second + square**2 * fourth
     # near 0 the closed forms lose digits in float32; the series is exact to 1e-7
     return torch.where(x < 0.3, series, (1 - weight) * uniform + weight * darkened)
 
 
-def velocity_shift(rv):
-    """Shift in native pixels of a radial velocity in km/s: ``log10(1 + rv/c) / 1e-4`` (the surveys' z = rv/c)."""
+def velocity_shift(rv: torch.Tensor) -> torch.Tensor:
+    """Compute the shift in native pixels of a radial velocity in km/s: ``log10(1 + rv/c) / 1e-4``, with z = rv/c."""
     return torch.log1p(rv / SPEED_OF_LIGHT) / (math.log(10) * DLOGLAM)
 
 
-def lsf_width(resolution, base=FINE_RESOLUTION):
-    """Gaussian σ in native pixels that takes resolving power ``base`` to ``resolution`` (FWHM, in quadrature)."""
+def lsf_width(
+    resolution: torch.Tensor, base: float | torch.Tensor = FINE_RESOLUTION
+) -> torch.Tensor:
+    """Compute Gaussian σ in native pixels that takes resolving power ``base`` to ``resolution``, in quadrature."""
     fwhm = torch.sqrt(1 / resolution**2 - 1 / base**2)
     return fwhm * SIGMA_PER_FWHM / (math.log(10) * DLOGLAM)
 
 
-def transfer(frequency, rv, vsini, resolution, base=FINE_RESOLUTION):
-    """Transfer function from the spectrum at resolving power ``base`` to native pixels.
+def transfer(
+    frequency: torch.Tensor,
+    rv: torch.Tensor,
+    vsini: torch.Tensor,
+    resolution: torch.Tensor,
+    base: float | torch.Tensor = FINE_RESOLUTION,
+) -> torch.Tensor:
+    """Compute the transfer function from the spectrum at resolving power ``base`` to native pixels.
 
     Parameters
     ----------
@@ -152,8 +157,8 @@ def transfer(frequency, rv, vsini, resolution, base=FINE_RESOLUTION):
     return torch.complex(modulus * torch.cos(phase), modulus * torch.sin(phase))
 
 
-def to_fourier(lines):
-    """Fourier coefficients of spectra on the fine grid.
+def to_fourier(lines: torch.Tensor) -> torch.Tensor:
+    """Compute the Fourier coefficients of spectra on the fine grid.
 
     Parameters
     ----------
@@ -166,21 +171,25 @@ def to_fourier(lines):
         Real and imaginary parts side by side, float32, shape (n, 16202).
     """
     fade = torch.ones(N_FINE, dtype=torch.float64, device=lines.device)
-    ramp = (
-        torch.sin(torch.linspace(0, math.pi / 2, TAPER, dtype=torch.float64, device=lines.device))
-        ** 2
-    )
+    angle = torch.linspace(0, math.pi / 2, TAPER, dtype=torch.float64, device=lines.device)
+    ramp = torch.sin(angle) ** 2
     fade[:TAPER], fade[-TAPER:] = ramp, ramp.flip(0)
     spectrum = torch.fft.rfft(lines.double() * fade, n=N_FFT)
     return torch.view_as_real(spectrum).flatten(1).float()
 
 
-def fourier_length(resolution):
-    """Length of the inverse transform that holds everything a spectrum of this resolving power has."""
+def fourier_length(resolution: torch.Tensor) -> int:
+    """Return the length of the inverse transform that holds all that spectra of these resolving powers have."""
     return 2 * N_FFT // OVERSAMPLING if float(resolution.max()) <= COARSE_RESOLUTION else N_FFT
 
 
-def to_native(fourier, rv, vsini, resolution, base=FINE_RESOLUTION):
+def to_native(
+    fourier: torch.Tensor,
+    rv: torch.Tensor,
+    vsini: torch.Tensor,
+    resolution: torch.Tensor,
+    base: float | torch.Tensor = FINE_RESOLUTION,
+) -> torch.Tensor:
     """Observe spectra: shift, rotate, smooth, integrate over native pixels.
 
     Parameters

@@ -9,11 +9,16 @@ so that :math:`z` is unbounded, the Jacobian of the map is in it, and the densit
 """
 
 import math
+from typing import TypeVar
 
 import astropy.units as u
+import numpy as np
 import torch
 
-LABELS = {
+Number = TypeVar("Number", float, np.ndarray, torch.Tensor)
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
+
+LABELS: dict[str, u.UnitBase] = {
     "teff": u.K,
     "logg": u.dex(u.cm / u.s**2),
     "m_h": u.dex,
@@ -27,26 +32,31 @@ CONTINUUM = [f"c{k}" for k in range(5)]
 """Names of the continuum coefficients."""
 
 CONTINUUM_SIGMA = 0.02
+"""Standard deviation of each of them."""
+
 TEFF, M_H, ALPHA_M = (4300.0, 7000.0), (-2.5, 0.5), (-0.1, 0.5)
+"""Edges of the prior: effective temperature [K], metallicity and alpha enhancement [dex]."""
+
 LOGG_MAX, RV_MAX, VSINI_MAX = 5.0, 300.0, 50.0
+"""Upper edges: surface gravity [log cm/s²], size of the radial velocity and projected rotation [km/s]."""
 
 EDGE = 1e-9
 """Probabilities are kept this far from 0 and 1."""
 
 
-def logg_min(teff):
-    """Lower edge of the prior in log g at ``teff`` [K]: 0.8 + (teff − 4300)/1000."""
+def logg_min(teff: Number) -> Number:
+    """Compute the lower edge of the prior in log g at ``teff`` [K]: 0.8 + (teff − 4300)/1000."""
     return 0.8 + (teff - TEFF[0]) / 1000
 
 
-def inside(teff, logg, m_h):
-    """Whether labels lie inside the prior, by arrays of one shape."""
+def inside(teff: Array, logg: Array, m_h: Array) -> Array:
+    """Tell whether labels [K, log cm/s², dex] lie inside the prior; arrays of one shape, a boolean one of it."""
     good = (teff > TEFF[0]) & (teff < TEFF[1]) & (logg < LOGG_MAX) & (logg > logg_min(teff))
     return good & (m_h > M_H[0]) & (m_h < M_H[1])
 
 
-def quantiles(p):
-    """Labels at probabilities ``p``: (…, 6) in 0…1 → (…, 6) teff, logg, m_h, alpha_m, rv, vsini."""
+def quantiles(p: torch.Tensor) -> torch.Tensor:
+    """Compute the labels at probabilities ``p``: (…, 6) in 0…1 → (…, 6) teff, logg, m_h, alpha_m, rv, vsini."""
     # uniform inside the domain, whose width in log g varies with teff: invert the trapezoid's distribution
     a, b = LOGG_MAX - logg_min(TEFF[0]), LOGG_MAX - logg_min(TEFF[1])
     share = (a - torch.sqrt(a**2 - p[..., 0] * (a**2 - b**2))) / (a - b)
@@ -63,8 +73,8 @@ def quantiles(p):
     return torch.stack(columns, -1)
 
 
-def probabilities(labels):
-    """Inverse of :func:`quantiles`; labels outside of the prior come out at its edge."""
+def probabilities(labels: torch.Tensor) -> torch.Tensor:
+    """Invert :func:`quantiles`, (…, 6 or more) → (…, 6); labels outside of the prior come out at its edge."""
     teff, logg, m_h, alpha_m, rv, vsini = labels[..., :6].unbind(-1)
     a, b = LOGG_MAX - logg_min(TEFF[0]), LOGG_MAX - logg_min(TEFF[1])
     teff = teff.clamp(*TEFF)
@@ -81,21 +91,20 @@ def probabilities(labels):
     return torch.stack(columns, -1).clamp(0, 1)
 
 
-def from_normal(z):
-    """θ = Q(Φ(z)) of the six labels, (…, 6) → (…, 6); differentiable, float64 wanted."""
+def from_normal(z: torch.Tensor) -> torch.Tensor:
+    """Compute the six labels θ = Q(Φ(z)) of normal coordinates, (…, 6) → (…, 6); differentiable, float64 wanted."""
     p = 0.5 * torch.erfc(-z / math.sqrt(2))
     return quantiles(p.clamp(EDGE, 1 - EDGE))
 
 
-def to_normal(labels):
-    """Inverse of :func:`from_normal`, (…, 6 or more) → (…, 6)."""
+def to_normal(labels: torch.Tensor) -> torch.Tensor:
+    """Invert :func:`from_normal`, (…, 6 or more) → (…, 6)."""
     return math.sqrt(2) * torch.erfinv(2 * probabilities(labels).clamp(EDGE, 1 - EDGE) - 1)
 
 
-def draw_labels(n, generator):
-    """Labels from the prior, (n, 11) float32 on the generator's device: ``LABELS``, then ``CONTINUUM``."""
-    p = torch.rand(n, 6, generator=generator, device=generator.device, dtype=torch.float64)
-    c = CONTINUUM_SIGMA * torch.randn(
-        n, 5, generator=generator, device=generator.device, dtype=torch.float64
-    )
-    return torch.cat([quantiles(p), c], 1).float()
+def draw_labels(n: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw labels from the prior, (n, 11) float32 on the generator's device: ``LABELS``, then ``CONTINUUM``."""
+    device = generator.device
+    p = torch.rand(n, 6, generator=generator, device=device, dtype=torch.float64)
+    normal = torch.randn(n, 5, generator=generator, device=device, dtype=torch.float64)
+    return torch.cat([quantiles(p), CONTINUUM_SIGMA * normal], 1).float()

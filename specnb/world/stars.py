@@ -9,19 +9,22 @@ Splits are disjoint by construction: every batch has a generator seeded by (spli
 simulates is of the test split. Training batches are functions of (seed, step): nothing is stored or repeated.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import astropy.units as u
 import numpy as np
 import torch
-from astropy.table import Table
 from numpy.typing import ArrayLike
 
 from specnb import validate
 from specnb.grid import FINE_RESOLUTION, N_PIXELS
 from specnb.world import noise
-from specnb.world.emulator import load_emulator
+from specnb.world.emulator import Emulator, load_emulator
 from specnb.world.prior import (
     ALPHA_M,
     CONTINUUM,
@@ -33,6 +36,9 @@ from specnb.world.prior import (
     logg_min,
 )
 from specnb.world.streams import generator
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 RESOLUTION = 1800.0
 """Resolving power of the native spectra."""
@@ -48,30 +54,43 @@ FLAT_LEVELS = (5e-4, 20.0)
 
 
 @lru_cache(maxsize=4)
-def legendre(device="cpu"):
-    """P_0…P_4 over the native grid, shape (5, 3136)."""
-    x = np.linspace(-1, 1, N_PIXELS)
-    return torch.tensor(
-        np.polynomial.legendre.legvander(x, 4).T, dtype=torch.float32, device=device
-    )
+def legendre(device: str = "cpu") -> torch.Tensor:
+    """Compute the Legendre polynomials P_0…P_4 over the native grid, shape (5, 3136)."""
+    columns = np.polynomial.legendre.legvander(np.linspace(-1, 1, N_PIXELS), 4)
+    return torch.tensor(columns.T, dtype=torch.float32, device=device)
 
 
-def normalised(labels, emulator, resolution=RESOLUTION):
-    """Spectra without continuum error: (n, 6 or more) labels → (n, 3136), differentiable."""
+def normalised(
+    labels: torch.Tensor, emulator: Emulator, resolution: float = RESOLUTION
+) -> torch.Tensor:
+    """Compute spectra without continuum error: labels (n, 6 or more) → (n, 3136), differentiable."""
     r = labels.new_full((1,), resolution)
     return emulator(labels[:, :4], labels[:, 4], labels[:, 5], r)
 
 
-def clean(labels, emulator, resolution=RESOLUTION):
-    """Clean spectra of the 11 labels: (n, 11) → (n, 3136), differentiable."""
-    return normalised(labels, emulator, resolution) * (
-        1 + labels[:, 6:] @ legendre(str(labels.device))
-    )
+def clean(labels: torch.Tensor, emulator: Emulator, resolution: float = RESOLUTION) -> torch.Tensor:
+    """Compute clean spectra of the 11 labels: (n, 11) → (n, 3136), differentiable."""
+    continuum = 1 + labels[:, 6:] @ legendre(str(labels.device))
+    return normalised(labels, emulator, resolution) * continuum
 
 
 @dataclass
 class Batch:
-    """Tensors of simulated stars: x, y, sigma (unit level), level (n, 1), good (bool), labels (n, 11)."""
+    """Simulated stars on one device.
+
+    Attributes
+    ----------
+    x, y : torch.Tensor
+        Clean flux and flux with noise, (n, 3136).
+    sigma : torch.Tensor
+        Error at unit level, (n, 3136).
+    level : torch.Tensor
+        Noise level λ, (n, 1): the error of y is λσ.
+    good : torch.Tensor
+        False at bad pixels, (n, 3136).
+    labels : torch.Tensor
+        ``LABELS``, then ``CONTINUUM``, (n, 11).
+    """
 
     x: torch.Tensor
     y: torch.Tensor
@@ -81,20 +100,25 @@ class Batch:
     labels: torch.Tensor
 
     @property
-    def ivar(self):
+    def ivar(self) -> torch.Tensor:
         """Inverse variance of y, 0 at bad pixels, (n, 3136)."""
         return self.good / (self.level * self.sigma) ** 2
 
 
 @dataclass
 class DiffusedBatch(Batch):
-    """With a state of each star's diffusion beside y: again = x + again_level ε, (n, 3136) and (n, 1)."""
+    """A batch with a state of each star's diffusion beside y: again = x + again_level ε, (n, 3136) and (n, 1)."""
 
     again: torch.Tensor
     again_level: torch.Tensor
 
 
-def draw(n, rng, level=None, snr=SNR):
+def draw(
+    n: int,
+    rng: torch.Generator,
+    level: ArrayLike | torch.Tensor | None = None,
+    snr: tuple[float, float] = SNR,
+) -> Batch:
     """Simulate ``n`` stars with generator ``rng`` on its device; ``level`` (n, 1), or S/N log-uniform in ``snr``."""
     emulator = load_emulator(str(rng.device))
     labels = draw_labels(n, rng)
@@ -106,23 +130,42 @@ def draw(n, rng, level=None, snr=SNR):
         level = noise.SNR_AT_UNIT_LEVEL / snr[0] * (snr[0] / snr[1]) ** share
     level = torch.as_tensor(level, dtype=torch.float32, device=rng.device)
     epsilon, hit = torch.randn(2, n, N_PIXELS, generator=rng, device=rng.device)
-    y = torch.where(
-        good, x + level * sigma * epsilon, 2 * hit.abs()
-    )  # a bad pixel holds anything but the star
+    # a bad pixel holds anything but the star
+    y = torch.where(good, x + level * sigma * epsilon, 2 * hit.abs())
     return Batch(x, y, sigma, level, good, labels)
 
 
-def _flat(x, rng):
-    """``x`` (n, 3136) with noise that is equal in all pixels, and its levels (n, 1), log-uniform in ``FLAT_LEVELS``."""
+def _flat(x: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add noise that is equal in all pixels to ``x`` (n, 3136); with its levels (n, 1), log-uniform."""
     low, high = FLAT_LEVELS
     level = low * (high / low) ** torch.rand(len(x), 1, generator=rng, device=x.device)
     return x + level * torch.randn(x.shape, generator=rng, device=x.device), level
 
 
-def stream(batch_size, seed=0, split="train", device="cpu", start=0, flat=0.0, diffused=False):
-    """Endless batches; batch ``i`` depends only on (split, seed, i), so a run resumes exactly at any ``start``.
+def stream(
+    batch_size: int,
+    seed: int = 0,
+    split: str = "train",
+    device: str | torch.device = "cpu",
+    start: int = 0,
+    flat: float = 0.0,
+    diffused: bool = False,
+) -> Iterator[Batch]:
+    """Yield batches without end; batch ``i`` depends only on (split, seed, i), so a run resumes exactly anywhere.
 
-    A share ``flat`` of each batch has the same noise in all pixels. If ``diffused`` they are :class:`DiffusedBatch`.
+    Parameters
+    ----------
+    batch_size, seed : int
+    split : {"train", "validation", "test"}
+        Splits never share a star.
+    device : str or torch.device
+        Where batches are drawn. Processors and GPUs draw different stars from the same seed.
+    start : int
+        Number of the first batch.
+    flat : float
+        Share of each batch whose noise is equal in all pixels, of a level log-uniform in ``FLAT_LEVELS``.
+    diffused : bool
+        Yield :class:`DiffusedBatch`, which has a second state of each star.
     """
     step, n = start, round(flat * batch_size)
     while True:
@@ -131,7 +174,10 @@ def stream(batch_size, seed=0, split="train", device="cpu", start=0, flat=0.0, d
         if n:
             batch.y[:n], batch.level[:n] = _flat(batch.x[:n], rng)
             batch.sigma[:n], batch.good[:n] = 1.0, True
-        yield DiffusedBatch(*vars(batch).values(), *_flat(batch.x, rng)) if diffused else batch
+        if diffused:
+            again, again_level = _flat(batch.x, rng)
+            batch = DiffusedBatch(**vars(batch), again=again, again_level=again_level)
+        yield batch
         step += 1
 
 
@@ -152,7 +198,16 @@ class Stars:
     level : (n,)
         Noise level λ; median continuum S/N = 5/λ.
     labels : astropy.table.Table
-        teff, logg, m_h, alpha_m, rv, vsini with units, and c0…c4.
+        teff, logg, m_h, alpha_m, rv, vsini with units, and c0…c4, the coefficients of the continuum error.
+
+    Examples
+    --------
+    >>> from specnb import simulate
+    >>> stars = simulate(3, seed=1, snr=20)
+    >>> len(stars), stars.flux.shape
+    (3, (3, 3136))
+    >>> stars.labels["teff"].unit
+    Unit("K")
     """
 
     flux: np.ndarray
@@ -162,11 +217,12 @@ class Stars:
     level: np.ndarray
     labels: Table
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.flux)
 
 
-def _level(n, snr, level):
+def _level(n: int, snr: ArrayLike | None, level: ArrayLike | None) -> torch.Tensor | None:
+    """Convert S/N or level, one of the two, to levels (n, 1); None if neither is given."""
     name, value = ("snr", snr) if level is None else ("level", level)
     if value is None:
         return None
@@ -174,7 +230,8 @@ def _level(n, snr, level):
     if value.ndim > 1 or value.size not in (1, n) or not np.all(np.isfinite(value) & (value > 0)):
         raise ValueError(f"{name} is {value!r}; give one positive number or {n} of them")
     value = np.broadcast_to(value.reshape(-1), (n,))
-    return torch.tensor(noise.SNR_AT_UNIT_LEVEL / value if name == "snr" else value.copy())[:, None]
+    levels = noise.SNR_AT_UNIT_LEVEL / value if name == "snr" else value.copy()
+    return torch.tensor(levels)[:, None]
 
 
 def simulate(
@@ -205,7 +262,17 @@ def simulate(
     -----
     The noise model is :mod:`specnb.world.noise`: shapes set by eye against LAMOST DR10 error vectors. Bad pixels,
     about 1 %, hold garbage and have ``ivar`` 0.
+
+    Examples
+    --------
+    >>> stars = simulate(2, seed=1, snr=[10, 50])
+    >>> stars.observed.shape
+    (2, 3136)
+    >>> stars.level  # 5 / snr
+    array([0.5, 0.1], dtype=float32)
     """
+    from astropy.table import Table  # here, because it takes long to import
+
     n, seed = validate.integer("n", n, 1), validate.integer("seed", seed, 0)
     if snr is not None and level is not None:
         raise ValueError(f"snr is {snr!r} and level is {level!r}; give one of them (level = 5/snr)")
@@ -214,12 +281,12 @@ def simulate(
     for column, values in zip([*LABELS, *CONTINUUM], batch.labels.numpy().T, strict=True):
         table[column] = values * LABELS.get(column, u.dimensionless_unscaled)
     return Stars(
-        batch.x.numpy(),
-        batch.y.numpy(),
-        batch.ivar.numpy(),
-        batch.sigma.numpy(),
-        batch.level[:, 0].numpy(),
-        table,
+        flux=batch.x.numpy(),
+        observed=batch.y.numpy(),
+        ivar=batch.ivar.numpy(),
+        sigma=batch.sigma.numpy(),
+        level=batch.level[:, 0].numpy(),
+        labels=table,
     )
 
 
@@ -232,7 +299,7 @@ def synthesize(
     vsini: ArrayLike | torch.Tensor = 0.0,
     resolution: ArrayLike | torch.Tensor = RESOLUTION,
 ) -> np.ndarray | torch.Tensor:
-    """Clean normalised LTE spectra on the native grid.
+    """Compute clean normalised LTE spectra on the native grid.
 
     Parameters
     ----------
@@ -258,44 +325,59 @@ def synthesize(
     -----
     An emulator after The Payne (Ting et al. 2019, ApJ 879, 69); rotation after Gray, eq. 18.14, with a limb darkening
     of 0.6; see :mod:`specnb.world.emulator` and :mod:`specnb.world.operators`.
+
+    Examples
+    --------
+    >>> synthesize(5777, 4.44, 0.0, 0.0).shape
+    (1, 3136)
+    >>> synthesize([4800, 5777], [2.5, 4.44], [-1, 0], [0.3, 0], vsini=5).shape
+    (2, 3136)
     """
-    values = dict(
+    arguments = dict(
         teff=teff, logg=logg, m_h=m_h, alpha_m=alpha_m, rv=rv, vsini=vsini, resolution=resolution
     )
-    tensors = [v for v in values.values() if isinstance(v, torch.Tensor)]
-    device = tensors[0].device if tensors else "cpu"
-    columns = {
-        k: torch.atleast_1d(validate.numbers(k, v, LABELS.get(k)).float().to(device))
-        for k, v in values.items()
-    }
-    if bad := [k for k, v in columns.items() if v.ndim > 1 or not len(v)]:
-        raise ValueError(
-            f"{bad[0]} has shape {tuple(columns[bad[0]].shape)}; give a number or a list of numbers"
-        )
+    tensors = [v for v in arguments.values() if isinstance(v, torch.Tensor)]
+    device = tensors[0].device if tensors else torch.device("cpu")
+    columns = {}
+    for name, value in arguments.items():
+        column = validate.numbers(name, value, LABELS.get(name)).float().to(device)
+        columns[name] = torch.atleast_1d(column)
+    for name, column in columns.items():
+        if column.ndim > 1 or not len(column):
+            shape = tuple(column.shape)
+            raise ValueError(f"{name} has shape {shape}; give a number or a list of numbers")
     try:
-        teff, logg, m_h, alpha_m, rv, vsini, resolution = torch.broadcast_tensors(*columns.values())
+        of_one_length = torch.broadcast_tensors(*columns.values())
     except RuntimeError:
-        shapes = {k: tuple(v.shape) for k, v in columns.items()}
+        shapes = {name: tuple(column.shape) for name, column in columns.items()}
         raise ValueError(
             f"the arguments have shapes {shapes}; give scalars or arrays of one length"
         ) from None
-    domain = {
-        "teff": (teff, *TEFF),
-        "logg": (logg, logg_min(teff), LOGG_MAX),
-        "m_h": (m_h, *M_H),
-        "alpha_m": (alpha_m, *ALPHA_M),
-        "rv": (rv, -1000.0, 1000.0),
-        "vsini": (vsini, 0.0, 300.0),
-        "resolution": (resolution, 500.0, FINE_RESOLUTION - 1),
+    columns = dict(zip(columns, of_one_length, strict=True))
+    _refuse_outside(columns)
+    labels = torch.stack([columns[name] for name in ("teff", "logg", "m_h", "alpha_m")], 1)
+    emulator = load_emulator(str(device))
+    flux = emulator(labels, columns["rv"], columns["vsini"], columns["resolution"])
+    return flux if tensors else flux.numpy()
+
+
+def _refuse_outside(columns: dict[str, torch.Tensor]) -> None:
+    """Raise a ValueError at the first argument, each (n,), that lies outside of the emulator's domain."""
+    domain: dict[str, tuple[float | torch.Tensor, float]] = {
+        "teff": TEFF,
+        "logg": (logg_min(columns["teff"]), LOGG_MAX),
+        "m_h": M_H,
+        "alpha_m": ALPHA_M,
+        "rv": (-1000.0, 1000.0),
+        "vsini": (0.0, 300.0),
+        "resolution": (500.0, FINE_RESOLUTION - 1),
     }
-    for name, (value, low, high) in domain.items():
+    for name, (low, high) in domain.items():
+        value = columns[name]
         bad = ~((value >= low - 1e-4) & (value <= high + 1e-4))
         if bad.any():
-            low = torch.as_tensor(low, device=value.device).expand_as(value)[bad][0]
+            lowest = torch.as_tensor(low, device=value.device).expand_as(value)[bad][0]
             raise ValueError(
-                f"{name} is {value[bad][0]:.6g}; the emulator's domain is {low:.6g} to {high:.6g}"
+                f"{name} is {value[bad][0]:.6g}; the emulator's domain is {lowest:.6g} to {high:.6g}"
                 + (" at this teff" if name == "logg" else "")
             )
-    emulator = load_emulator(str(device))
-    flux = emulator(torch.stack([teff, logg, m_h, alpha_m], 1), rv, vsini, resolution)
-    return flux if tensors else flux.numpy()
