@@ -7,6 +7,7 @@ and a shift of its channels (FiLM; Perez et al. 2018, arXiv:1709.07871). U-Net: 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -16,16 +17,17 @@ from torch.nn import functional as F
 class Block(nn.Module):
     """Residual block: norm, convolution, FiLM, norm, convolution; (n, c, l) → (n, c, l)."""
 
-    def __init__(self, channels, kernel, embedding):
+    def __init__(self, channels: int, kernel: int, embedding: int):
         super().__init__()
         self.norm1, self.norm2 = nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)
         self.conv1 = nn.Conv1d(channels, channels, kernel, padding=kernel // 2)
         self.conv2 = nn.Conv1d(channels, channels, kernel, padding=kernel // 2)
         self.film = nn.Linear(embedding, 2 * channels)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)
+        for parameter in self.conv2.parameters():
+            nn.init.zeros_(parameter)
 
-    def forward(self, h, e):
+    def forward(self, h: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """Apply the block to h (n, c, l), given the embedding e (n, embedding) of the noise level."""
         scale, shift = self.film(e)[..., None].chunk(2, 1)
         r = self.conv1(F.silu(self.norm1(h)))
         r = self.conv2(F.silu(self.norm2(r) * (1 + scale) + shift))
@@ -35,22 +37,20 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention over positions with a residual; (n, c, l) → (n, c, l)."""
 
-    def __init__(self, channels, positions, heads=4):
+    def __init__(self, channels: int, positions: int, heads: int = 4):
         super().__init__()
         self.heads = heads
         self.norm = nn.GroupNorm(8, channels)
         self.position = nn.Parameter(0.1 * torch.randn(1, channels, positions))
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.out = nn.Conv1d(channels, channels, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
-    def forward(self, h):
-        qkv = (
-            self.qkv(self.norm(h) + self.position)
-            .unflatten(1, (3, self.heads, -1))
-            .transpose(-1, -2)
-        )
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        """Let every position of h (n, c, l) see every other."""
+        qkv = self.qkv(self.norm(h) + self.position)
+        qkv = qkv.unflatten(1, (3, self.heads, -1)).transpose(-1, -2)
         mixed = F.scaled_dot_product_attention(qkv[:, 0], qkv[:, 1], qkv[:, 2])
         return h + self.out(mixed.transpose(-1, -2).flatten(1, 2))
 
@@ -74,17 +74,22 @@ class UNet1D(nn.Module):
         Odd kernel size of the convolutions, in positions.
     embedding : int
         Size of the noise-level embedding.
+
+    Raises
+    ------
+    ValueError
+        If the stem and the levels do not divide the length, or put attention at more than 1/8 of the resolution.
     """
 
     def __init__(
         self,
-        in_channels,
-        length=3136,
-        stem=16,
-        channels=(64, 96, 128),
-        blocks=1,
-        kernel=3,
-        embedding=64,
+        in_channels: int,
+        length: int = 3136,
+        stem: int = 16,
+        channels: Sequence[int] = (64, 96, 128),
+        blocks: int = 1,
+        kernel: int = 3,
+        embedding: int = 64,
     ):
         super().__init__()
         stride = stem * 2 ** (len(channels) - 1)
@@ -102,23 +107,19 @@ class UNet1D(nn.Module):
         )
         self.stem = nn.Conv1d(in_channels, channels[0], stem, stride=stem)
 
-        def level(c):
+        def level(c: int) -> nn.ModuleList:
             return nn.ModuleList(Block(c, kernel, embedding) for _ in range(blocks))
 
+        widths = list(zip(channels, channels[1:], strict=False))  # of neighbouring levels
         self.down = nn.ModuleList(level(c) for c in channels)
-        self.reduce = nn.ModuleList(
-            nn.Conv1d(a, b, 2, stride=2) for a, b in zip(channels, channels[1:], strict=False)
-        )
+        self.reduce = nn.ModuleList(nn.Conv1d(a, b, 2, stride=2) for a, b in widths)
         self.attention = Attention(channels[-1], length // stride)
         self.up = nn.ModuleList(level(c) for c in channels)
-        self.expand = nn.ModuleList(
-            nn.ConvTranspose1d(b, a, 2, stride=2)
-            for a, b in zip(channels, channels[1:], strict=False)
-        )
+        self.expand = nn.ModuleList(nn.ConvTranspose1d(b, a, 2, stride=2) for a, b in widths)
         self.head = nn.Sequential(nn.GroupNorm(8, channels[0]), nn.SiLU())
         self.unstem = nn.ConvTranspose1d(channels[0], 1, stem, stride=stem)
 
-    def forward(self, channels, level):
+    def forward(self, channels: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
         """Predict one channel.
 
         Parameters
@@ -134,14 +135,12 @@ class UNet1D(nn.Module):
             Shape (n, length).
         """
         half = self.embedding // 2
-        frequency = torch.exp(
-            torch.linspace(math.log(0.25), math.log(16), half, device=level.device)
-        )
-        phase = level[:, None] * frequency
+        exponent = torch.linspace(math.log(0.25), math.log(16), half, device=level.device)
+        phase = level[:, None] * torch.exp(exponent)
         e = F.silu(self.embed(torch.cat([phase.cos(), phase.sin()], 1)))
         h, skips = self.stem(channels), []
         for i, blocks in enumerate(self.down):
-            for block in blocks:
+            for block in blocks:  # type: ignore[attr-defined]  # a ModuleList
                 h = block(h, e)
             if i < len(self.reduce):
                 skips.append(h)
@@ -150,16 +149,17 @@ class UNet1D(nn.Module):
         for i, blocks in reversed(list(enumerate(self.up))):
             if i < len(self.expand):
                 h = self.expand[i](h) + skips.pop()
-            for block in blocks:
+            for block in blocks:  # type: ignore[attr-defined]  # a ModuleList
                 h = block(h, e)
         return self.unstem(self.head(h))[:, 0]
 
 
 class DnCNN1D(nn.Module):
-    """DnCNN (Zhang et al. 2017, arXiv:1608.03981) in one dimension: a plain stack of convolutions that predicts noise.
+    """DnCNN in one dimension: a plain stack of convolutions that predicts noise (Zhang et al. 2017, arXiv:1608.03981).
 
     A pixel of the result sees depth · (kernel − 1) + 1 pixels of the input, 35 by default: a line and its neighbours,
-    never the other lines of the star. The normalisation is by batch, as in the paper; one over positions would see all.
+    never the other lines of the star. The normalisation is by batch, as in the paper; one over positions would see
+    all lines.
 
     Parameters
     ----------
@@ -171,23 +171,28 @@ class DnCNN1D(nn.Module):
         Channels between them.
     kernel : int
         Odd kernel size, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 layers or the kernel is even.
     """
 
-    def __init__(self, in_channels, depth=17, width=64, kernel=3):
+    def __init__(self, in_channels: int, depth: int = 17, width: int = 64, kernel: int = 3):
         super().__init__()
         if depth < 2 or kernel % 2 == 0:
             raise ValueError(
                 f"depth is {depth} and kernel {kernel}; give 2 layers or more and an odd kernel"
             )
         pad = kernel // 2
-        layers = [nn.Conv1d(in_channels, width, kernel, padding=pad), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv1d(in_channels, width, kernel, padding=pad), nn.ReLU()]
         for _ in range(depth - 2):
             conv = nn.Conv1d(width, width, kernel, padding=pad, bias=False)
             layers += [conv, nn.BatchNorm1d(width), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv1d(width, 1, kernel, padding=pad))
 
-    def forward(self, channels, level=None):
-        """The residual y − x̂, (n, in_channels, length) → (n, length); ``level`` is not used, DnCNN is blind to it."""
+    def forward(self, channels: torch.Tensor, level: torch.Tensor | None = None) -> torch.Tensor:
+        """Predict the residual y − x̂, (n, in_channels, length) → (n, length); DnCNN does not use ``level``."""
         return self.layers(channels)[:, 0]
 
 
@@ -206,7 +211,15 @@ class LocalPriorNet(nn.Module):
         How many observations of a star it looks at, 1 or 2.
     """
 
-    def __init__(self, rank, components=400, directions=12, width=512, blocks=3, observations=1):
+    def __init__(
+        self,
+        rank: int,
+        components: int = 400,
+        directions: int = 12,
+        width: int = 512,
+        blocks: int = 3,
+        observations: int = 1,
+    ):
         super().__init__()
         self.first = nn.Linear(observations * (2 * rank + 1), width)
         self.blocks = nn.ModuleList(
@@ -219,15 +232,22 @@ class LocalPriorNet(nn.Module):
         self.last = nn.Linear(width, sum(self.sizes))
         nn.init.zeros_(self.last.bias)
         nn.init.zeros_(self.last.weight)
-        nn.init.normal_(
-            self.last.weight[components:][: rank * directions], std=0.002
-        )  # at 0 J Jᵀ has no gradient
+        weights_of_directions = self.last.weight[components:][: rank * directions]
+        nn.init.normal_(weights_of_directions, std=0.002)  # at 0 J Jᵀ has no gradient
         self.spread = nn.Linear(width, 2 * rank + directions)
         nn.init.zeros_(self.spread.bias)
         nn.init.zeros_(self.spread.weight)
 
-    def forward(self, z, sd, level, beside=()):
-        """Moments of the components of stars like this one; the prior's own before training.
+    def forward(
+        self,
+        z: torch.Tensor,
+        sd: torch.Tensor,
+        level: torch.Tensor,
+        beside: tuple[torch.Tensor, ...] = (),
+    ) -> tuple[
+        torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor]
+    ]:
+        """Predict moments of the components of stars like this one; before training they are the prior's.
 
         Parameters
         ----------
@@ -251,17 +271,17 @@ class LocalPriorNet(nn.Module):
         wide : tuple of torch.Tensor
             J and v again, as wide as stars really scatter: the answer's mean does not need it, its draws do.
         """
-        looks = [(z, sd, level), beside] if beside else [(z, sd, level)]
-        h = self.first(
-            torch.cat([part for z, sd, level in looks for part in (z, sd.log(), level[:, None])], 1)
-        )
+        seen = [z, sd.log(), level[:, None]]
+        if beside:
+            second, sd_of_second, level_of_second = beside
+            seen += [second, sd_of_second.log(), level_of_second[:, None]]
+        h = self.first(torch.cat(seen, 1))
         for block in self.blocks:
             h = h + block(h)
         mean, directions, variance, shift = self.last(h).float().split(self.sizes, 1)
         directions, variance = directions.unflatten(1, (z.shape[1], -1)), torch.exp(4 * variance)
-        rows, columns, own = (
-            self.spread(h).float().split([z.shape[1], directions.shape[2], z.shape[1]], 1)
-        )
+        sizes = [z.shape[1], directions.shape[2], z.shape[1]]
+        rows, columns, own = self.spread(h).float().split(sizes, 1)
         wide = (
             directions * torch.exp(rows[..., None] + columns[:, None]),
             variance * torch.exp(4 * own),

@@ -1,12 +1,17 @@
 r"""Counted photons and read noise: draws of p(x | N) for :math:`N = \mathrm{Poisson}(e x + b) + N(0, r^2)`.
 
-The variance of a pixel is that of the clean spectrum's own light, :math:`(e x + b + r^2)/e^2`, and so it is known only
-as well as the spectrum is. Taken from the counts themselves it makes pixels weigh more that happen to be low, and what
-follows is too faint. Here it is taken from the denoised spectrum, twice; the draws from there are proposals, and each
-weighs what the true likelihood says of it beside the Gaussian one.
+Here N are the counts of a pixel in electrons, x the clean flux, e the exposure (electrons for x = 1), b the mean
+background and r the read noise. The variance of a pixel is that of the clean spectrum's own light,
+:math:`(e x + b + r^2)/e^2`, and so it is known only as well as the spectrum is. Taken from the counts themselves it
+makes pixels weigh more that happen to be low, and what follows is too faint. Here it is taken from the denoised
+spectrum, twice; the draws from there are proposals, and each weighs what the true likelihood says of it beside the
+Gaussian one.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from specnb import metrics, validate
@@ -15,20 +20,62 @@ from specnb.sampling.importance import resample
 from specnb.sampling.posterior import sample_posterior
 from specnb.world.stars import simulate
 
-PASSES, OVERSAMPLING, TAIL = 2, 4, 7
-"""Denoised spectra that the variance is taken from in turn; proposals a draw; standard deviations of read noise."""
+PASSES = 2
+"""Denoised spectra that the variance is taken from, one after the other."""
+
+OVERSAMPLING = 4
+"""Proposals to a draw."""
+
+TAIL = 7
+"""Standard deviations of read noise over which photons are summed."""
 
 
-def inverse_variance(flux, exposure, read_noise=0.0, background=0.0):
-    """Of counts over exposure, for clean ``flux``; 0 where ``exposure`` is. Electrons, shapes that broadcast."""
+def inverse_variance(
+    flux: np.ndarray,
+    exposure: np.ndarray,
+    read_noise: float = 0.0,
+    background: float | np.ndarray = 0.0,
+) -> np.ndarray:
+    """Compute the inverse variance of counts over exposure.
+
+    Parameters
+    ----------
+    flux : numpy.ndarray
+        Clean normalised flux.
+    exposure : numpy.ndarray
+        Electrons for a normalised flux of 1; where it is 0, so is the result.
+    read_noise : float
+        Standard deviation, electrons.
+    background : float or numpy.ndarray
+        Mean electrons of sky and dark current.
+
+    Returns
+    -------
+    numpy.ndarray
+        The shape that the arguments broadcast to.
+    """
     light = exposure * np.clip(flux, 1e-3, None) + background + read_noise**2
     return exposure**2 / light
 
 
-def log_likelihood(counts, expected, read_noise=0.0):
-    """ln p(counts | expected) of every pixel, up to a constant of the counts; ``expected`` (m, k), result (m, k).
+def log_likelihood(counts: ArrayLike, expected: np.ndarray, read_noise: float = 0.0) -> np.ndarray:
+    """Compute ln p(counts | expected) of every pixel, up to a constant of the counts.
 
-    The sum over the photons there may have been, given what the read noise allows.
+    It is a sum over the photons there may have been, given what the read noise allows.
+
+    Parameters
+    ----------
+    counts : array
+        Electrons, shape (k,) or (m, k).
+    expected : numpy.ndarray
+        Mean electrons of m spectra, above 0, shape (m, k).
+    read_noise : float
+        Standard deviation, electrons.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (m, k).
     """
     counts = np.asarray(counts, "f8")
     middle, reach = np.clip(np.round(counts), 0, None), int(np.ceil(TAIL * read_noise))
@@ -41,7 +88,14 @@ def log_likelihood(counts, expected, read_noise=0.0):
     return total - expected
 
 
-def sample_counts(counts, exposure, read_noise=0.0, background=0.0, n_samples=64, seed=0):
+def sample_counts(
+    counts: ArrayLike,
+    exposure: ArrayLike,
+    read_noise: float = 0.0,
+    background: ArrayLike = 0.0,
+    n_samples: int = 64,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw clean spectra that counted photons allow.
 
     Parameters
@@ -71,14 +125,14 @@ def sample_counts(counts, exposure, read_noise=0.0, background=0.0, n_samples=64
     """
     n_samples = validate.integer("n_samples", n_samples, 1)
     counts = np.atleast_2d(np.asarray(counts, "f8"))
-    exposure, background = (
-        np.broadcast_to(v, counts.shape).astype("f8") for v in (exposure, background)
-    )
-    for name, value in (
-        ("read_noise", read_noise),
-        ("exposure", exposure),
-        ("background", background),
-    ):
+    exposure = np.broadcast_to(exposure, counts.shape).astype("f8")
+    background = np.broadcast_to(background, counts.shape).astype("f8")
+    electrons: dict[str, Any] = {
+        "read_noise": read_noise,
+        "exposure": exposure,
+        "background": background,
+    }
+    for name, value in electrons.items():
         if not (np.isfinite(value).all() and np.min(value) >= 0):
             raise ValueError(
                 f"{name} has the value {np.min(value)}; give finite electrons, 0 or more"
@@ -88,9 +142,10 @@ def sample_counts(counts, exposure, read_noise=0.0, background=0.0, n_samples=64
     estimate = np.ones_like(flux)
     for _ in range(1 + PASSES):
         ivar = inverse_variance(estimate, exposure, read_noise, background)
-        estimate = denoise(flux, ivar)
-    draws = sample_posterior(flux, ivar, OVERSAMPLING * n_samples, seed)
-    out, share = np.empty((len(counts), n_samples, counts.shape[1]), "f4"), np.empty(len(counts))
+        estimate = np.asarray(denoise(flux, ivar))
+    draws = np.asarray(sample_posterior(flux, ivar, OVERSAMPLING * n_samples, seed))
+    out = np.empty((len(counts), n_samples, counts.shape[1]), "f4")
+    share = np.empty(len(counts))
     for i, x in enumerate(draws.astype("f8")):
         use = good[i]
         expected = exposure[i, use] * np.clip(x[:, use], 1e-3, None) + background[i, use]
@@ -101,14 +156,27 @@ def sample_counts(counts, exposure, read_noise=0.0, background=0.0, n_samples=64
     return out, share
 
 
-def measure(n, electrons, read_noise, n_samples=64, seed=1):
-    """What the likelihood matters, on ``n`` test stars of a median of ``electrons`` a pixel.
+def measure(
+    n: int, electrons: float, read_noise: float, n_samples: int = 64, seed: int = 1
+) -> dict[str, dict[str, Any]]:
+    """Measure what the likelihood matters, on test stars whose counts are known.
+
+    Parameters
+    ----------
+    n : int
+        Number of stars.
+    electrons : float
+        Median a pixel.
+    read_noise : float
+        Standard deviation, electrons.
+    n_samples, seed : int
+        As for :func:`sample_counts`.
 
     Returns
     -------
     dict
-        For the denoised spectrum with the variance "from the counts", the one "from the spectrum", and "draws" the mean
-        error of the flux in per cent, (value, low, high) over stars, ``bias``; of the draws also pixel-wise
+        For the denoised spectrum with the variance "from the counts", the one "from the spectrum", and "draws" the
+        mean error of the flux in per cent, (value, low, high) over stars, ``bias``; of the draws also pixel-wise
         ``coverage_68`` and the median effective ``share`` of the proposals.
     """
     stars, rng = simulate(n, seed), np.random.default_rng(seed)
@@ -122,11 +190,10 @@ def measure(n, electrons, read_noise, n_samples=64, seed=1):
         "draws": draws.mean(1),
     }
     error = {name: 100 * (x - stars.flux).mean(1) for name, x in estimates.items()}
-    table = {
-        name: {"bias": list(metrics.bootstrap(np.mean, e, seed=seed))} for name, e in error.items()
-    }
-    inside = metrics.pixel_coverage(
-        draws, stars.flux, np.ones(stars.flux.shape, dtype=bool), 0.68, seed
-    )
+    table: dict[str, dict[str, Any]] = {}
+    for name, e in error.items():
+        table[name] = {"bias": list(metrics.bootstrap(np.mean, e, seed=seed))}
+    everywhere = np.ones(stars.flux.shape, dtype=bool)
+    inside = metrics.pixel_coverage(draws, stars.flux, everywhere, 0.68, seed)
     table["draws"] |= {"coverage_68": list(inside), "share": float(np.median(share))}
     return table

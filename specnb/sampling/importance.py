@@ -1,10 +1,9 @@
 """From draws of one distribution to draws of another by their weights."""
 
 import numpy as np
-from scipy.special import softmax
 
 
-def resample(log_weight, n, rng):
+def resample(log_weight: np.ndarray, n: int, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """Choose ``n`` of m proposals by their weights, as evenly as these allow (systematic resampling; Kitagawa 1996).
 
     Parameters
@@ -12,6 +11,7 @@ def resample(log_weight, n, rng):
     log_weight : numpy.ndarray
         ln of target over proposal density, up to a constant, shape (m,).
     n : int
+        How many to choose.
     rng : numpy.random.Generator
 
     Returns
@@ -21,6 +21,8 @@ def resample(log_weight, n, rng):
     share : float
         Effective number of proposals over m: 1 if all weigh the same, 1/m if one has all the weight.
     """
+    from scipy.special import softmax  # here, because scipy.special takes long to import
+
     weight = softmax(log_weight)
     at = np.searchsorted(weight.cumsum(), (rng.random() + np.arange(n)) / n)
     return at.clip(max=len(weight) - 1), float(1 / (len(weight) * (weight**2).sum()))

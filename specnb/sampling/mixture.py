@@ -12,6 +12,9 @@ that misses a skewed tail would stick there. The final mixture proposes to indep
 which are exact whatever the mixture.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,16 +37,27 @@ PRIOR_DRAWS = 20.0
 
 @dataclass
 class Mixture:
-    """Weights (n, K), means (n, K, D), lower Cholesky factors of the scale matrices (n, K, D, D); float64."""
+    """Mixtures of K densities in D dimensions for n targets, float64.
+
+    Attributes
+    ----------
+    weight : torch.Tensor
+        Shares of the components, (n, K).
+    mean : torch.Tensor
+        Shape (n, K, D).
+    root : torch.Tensor
+        Lower Cholesky factors of the scale matrices, (n, K, D, D).
+    """
 
     weight: torch.Tensor
     mean: torch.Tensor
     root: torch.Tensor
 
-    def __getitem__(self, rows):
+    def __getitem__(self, rows: slice | torch.Tensor) -> Mixture:
+        """Return the mixtures of some of the targets."""
         return Mixture(self.weight[rows], self.mean[rows], self.root[rows])
 
-    def draw(self, m, generator):
+    def draw(self, m: int, generator: torch.Generator) -> torch.Tensor:
         """Draw ``m`` points for each of the n targets, (n, m, D)."""
         n, _, dim = self.mean.shape
         k = torch.multinomial(self.weight, m, replacement=True, generator=generator)
@@ -55,22 +69,21 @@ class Mixture:
         step = (self.root[row, k] @ normal[..., :dim, None])[..., 0]
         return self.mean[row, k] + step / chi2.sqrt()[..., None]
 
-    def _parts(self, z):
-        """ln(α_k t_k) and d_k² of points (n, m, D); both (n, m, K)."""
+    def _parts(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Compute ln(α_k t_k) and d_k² of points (n, m, D); both (n, m, K)."""
         dim = z.shape[-1]
         away = (z[:, None] - self.mean[:, :, None]).mT
         d2 = torch.linalg.solve_triangular(self.root, away, upper=False).square().sum(2).mT
         scale = self.root.diagonal(dim1=2, dim2=3).log().sum(2)
-        return self.weight.log()[:, None] - 0.5 * (NU + dim) * torch.log1p(d2 / NU) - scale[
-            :, None
-        ], d2
+        tail = 0.5 * (NU + dim) * torch.log1p(d2 / NU)
+        return self.weight.log()[:, None] - tail - scale[:, None], d2
 
-    def log_density(self, z):
-        """ln q up to a constant, (n, m, D) → (n, m)."""
+    def log_density(self, z: torch.Tensor) -> torch.Tensor:
+        """Compute ln q up to a constant, (n, m, D) → (n, m)."""
         return self._parts(z)[0].logsumexp(2)
 
-    def moved(self, z, log_weight):
-        """The mixture after one step of expectation maximisation on weighted draws z (n, m, D)."""
+    def moved(self, z: torch.Tensor, log_weight: torch.Tensor) -> Mixture:
+        """Take one step of expectation maximisation on draws z (n, m, D) of weights (n, m)."""
         dim = z.shape[-1]
         parts, d2 = self._parts(z)
         w = torch.softmax(log_weight, 1)[..., None] * torch.softmax(parts, 2)
@@ -92,16 +105,16 @@ class Mixture:
             torch.linalg.cholesky(scatter + torch.diag_embed(jitter)[:, None]),
         )
 
-    def defended(self, z, log_weight):
-        """The mixture whose last component is a wide one with the moments of the weighted draws z (n, m, D)."""
+    def defended(self, z: torch.Tensor, log_weight: torch.Tensor) -> Mixture:
+        """Give the last component, the wide one, the moments of the weighted draws z (n, m, D)."""
         w = torch.softmax(log_weight, 1)[..., None]
         mean = (w * z).sum(1)
         away = z - mean[:, None]
         draws = 1 / w.square().sum(1)[..., None]
+        scatter = (w * away).mT @ away
         before = self.root[:, -1] @ self.root[:, -1].mT
-        covariance = (draws * ((w * away).mT @ away) * WIDTH**2 + PRIOR_DRAWS * before) / (
-            draws + PRIOR_DRAWS
-        )
+        both = draws * scatter * WIDTH**2 + PRIOR_DRAWS * before
+        covariance = both / (draws + PRIOR_DRAWS)
         rest = self.weight[:, :-1] * ((1 - SHARE) / self.weight[:, :-1].sum(1, keepdim=True))
         return Mixture(
             torch.cat([rest, torch.full_like(rest[:, :1], SHARE)], 1),
@@ -110,7 +123,14 @@ class Mixture:
         )
 
 
-def adapt(mixture, log_target, draws, rounds, generator, steps=3):
+def adapt(
+    mixture: Mixture,
+    log_target: Callable[[torch.Tensor], torch.Tensor],
+    draws: int,
+    rounds: int,
+    generator: torch.Generator,
+    steps: int = 3,
+) -> Mixture:
     """Move a mixture towards a target.
 
     Every round draws from the mixture of the round before; all draws so far are kept and weighed by the mean of the
@@ -129,7 +149,9 @@ def adapt(mixture, log_target, draws, rounds, generator, steps=3):
     -------
     Mixture
     """
-    z, target, used = [], [], []
+    z: list[torch.Tensor] = []
+    target: list[torch.Tensor] = []
+    used: list[Mixture] = []
     for _ in range(rounds):
         used.append(mixture)
         z.append(mixture.draw(draws, generator))
@@ -143,8 +165,14 @@ def adapt(mixture, log_target, draws, rounds, generator, steps=3):
     return mixture
 
 
-def independence_chains(log_target, proposal, z, chains, generator):
-    """Metropolis-Hastings chains whose proposals are independent of their state, ``BLOCK`` proposals at a time.
+def independence_chains(
+    log_target: torch.Tensor,
+    proposal: torch.Tensor,
+    z: torch.Tensor,
+    chains: int,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run Metropolis-Hastings chains whose proposals are independent of their state, ``BLOCK`` at a time.
 
     A block's states are drawn from its proposals and the state before it with the weights π/q, each with the right
     probability and all together by one systematic resampling; the last of them goes into the next block
@@ -153,8 +181,8 @@ def independence_chains(log_target, proposal, z, chains, generator):
     Parameters
     ----------
     log_target, proposal : torch.Tensor
-        ln π and ln q at the proposed points, shape (n, chains × length), cut into ``chains`` runs of ``length``: where
-        the chain starts, and whole blocks.
+        ln π and ln q at the proposed points, shape (n, chains × length), cut into ``chains`` runs of ``length``:
+        where the chain starts, and whole blocks.
     z : torch.Tensor
         Proposed points, (n, chains × length, D).
     chains : int
