@@ -19,7 +19,7 @@ For a velocity alone the bound is that of Bouchy et al. 2001, A&A 374, 733,
 import numpy as np
 import torch
 from astropy.table import Table
-from scipy.interpolate import CubicSpline
+from numpy.typing import ArrayLike
 
 from specnb.grid import DLOGLAM, N_PIXELS, SPEED_OF_LIGHT
 from specnb.world import prior
@@ -27,27 +27,32 @@ from specnb.world.emulator import load_emulator
 from specnb.world.stars import clean
 
 
-def jacobian(labels):
-    """∂(clean spectrum)/∂(labels): (n, 11) → (n, 11, 3136), float32; K, dex, km/s, and the coefficients' unit 1."""
+def jacobian(labels: torch.Tensor) -> torch.Tensor:
+    """Compute ∂(clean spectrum)/∂(labels), (n, 11) → (n, 11, 3136), float32; labels in K, dex and km/s."""
     emulator = load_emulator(str(labels.device))
     columns = []
     for i in range(labels.shape[1]):
         direction = torch.zeros_like(labels)
         direction[:, i] = 1
-        columns.append(torch.func.jvp(lambda y: clean(y, emulator), (labels,), (direction,))[1])
+        both = torch.func.jvp(lambda y: clean(y, emulator), (labels,), (direction,))
+        columns.append(both[1])
     return torch.stack(columns, 1)
 
 
-def fisher(labels, ivar):
-    """Fisher information of the 11 parameters, (n, 11) and (n, 3136) → (n, 11, 11), float64."""
+def fisher(labels: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+    """Compute the Fisher information of the 11 parameters, (n, 11) and (n, 3136) → (n, 11, 11), float64."""
     slope = jacobian(labels) * ivar.sqrt()[:, None]
     return slope.double() @ slope.double().mT
 
 
-def _tensors(labels, ivar):
+def _tensors(
+    labels: Table | ArrayLike, ivar: ArrayLike | torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Convert labels to (n, 11) and ivar to (n, 3136), float32."""
     if isinstance(labels, Table):
         labels = np.stack([np.asarray(labels[name]) for name in labels.colnames], 1)
-    labels, ivar = (torch.as_tensor(np.asarray(v), dtype=torch.float32) for v in (labels, ivar))
+    labels = torch.as_tensor(np.asarray(labels), dtype=torch.float32)
+    ivar = torch.as_tensor(np.asarray(ivar), dtype=torch.float32)
     if labels.ndim != 2 or labels.shape[1] != 11 or ivar.shape != (len(labels), N_PIXELS):
         raise ValueError(
             f"labels has shape {tuple(labels.shape)} and ivar {tuple(ivar.shape)}; give (n, 11) and (n, {N_PIXELS})"
@@ -55,8 +60,8 @@ def _tensors(labels, ivar):
     return labels, ivar
 
 
-def cramer_rao(labels, ivar):
-    """Least standard deviation of an unbiased estimate of the parameters of simulated stars.
+def cramer_rao(labels: Table | ArrayLike, ivar: ArrayLike | torch.Tensor) -> np.ndarray:
+    """Compute the least standard deviation of an unbiased estimate of the parameters of simulated stars.
 
     Parameters
     ----------
@@ -69,6 +74,11 @@ def cramer_rao(labels, ivar):
     -------
     numpy.ndarray
         Shape (n, 11), units of ``labels``. Infinite for v sin i = 0: a spectrum follows its square.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
     """
     information = fisher(*_tensors(labels, ivar)).numpy()
     out = np.full(information.shape[:2], np.inf)
@@ -80,8 +90,8 @@ def cramer_rao(labels, ivar):
     return out
 
 
-def van_trees(labels, ivar):
-    """Least root mean square error of any estimate, unbiased or not, in the mean over stars of the prior.
+def van_trees(labels: Table | ArrayLike, ivar: ArrayLike | torch.Tensor) -> np.ndarray:
+    """Compute the least root mean square error of any estimate, unbiased or not, in the mean over the prior's stars.
 
     Parameters
     ----------
@@ -92,6 +102,11 @@ def van_trees(labels, ivar):
     -------
     numpy.ndarray
         Shape (11,), units of ``labels``.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
     """
     labels, ivar = _tensors(labels, ivar)
     z = prior.to_normal(labels.double())
@@ -99,15 +114,14 @@ def van_trees(labels, ivar):
     change[:, :6, :6] = torch.stack(
         [torch.autograd.functional.jacobian(prior.from_normal, one) for one in z]
     )
-    information = (change.mT @ fisher(labels, ivar) @ change).mean(0) + torch.eye(
-        11, dtype=torch.float64
-    )
+    of_spectra = (change.mT @ fisher(labels, ivar) @ change).mean(0)
+    information = of_spectra + torch.eye(11, dtype=torch.float64)
     mean = change.mean(0)
     return (mean @ torch.linalg.inv(information) @ mean.T).diagonal().sqrt().numpy()
 
 
-def rv_limit(flux, ivar):
-    """Least standard deviation of a radial velocity when all else is known (Bouchy et al. 2001).
+def rv_limit(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    """Compute the least standard deviation of a radial velocity when all else is known (Bouchy et al. 2001).
 
     Parameters
     ----------
@@ -121,6 +135,9 @@ def rv_limit(flux, ivar):
     numpy.ndarray
         km/s, shape (n,).
     """
+    from scipy.interpolate import CubicSpline  # here, because it takes long to import
+
     pixel = np.arange(flux.shape[1])
-    slope = CubicSpline(pixel, np.asarray(flux, "f8"), axis=1)(pixel, 1) / (DLOGLAM * np.log(10))
+    spline = CubicSpline(pixel, np.asarray(flux, "f8"), axis=1)
+    slope = spline(pixel, 1) / (DLOGLAM * np.log(10))
     return SPEED_OF_LIGHT / np.sqrt((ivar * slope**2).sum(1))

@@ -4,8 +4,7 @@ In the prior's normal coordinates z (:mod:`specnb.world.prior`) the labels have 
 through the denoiser: the linear estimate of its components with their standard deviations, the noise level, and
 what the denoiser makes of them (:mod:`specnb.denoising.local_prior`), numbers that know the noise map. It guesses z.
 From there two Gauss-Newton steps of the emulator's likelihood (:mod:`specnb.world.fit`) lead to :math:`\hat z` with
-the curvature
-:math:`C C^T`, and the flow draws
+the curvature :math:`C C^T`, and the flow draws
 
 .. math:: z = \hat z + C^{-T}\,\big(d(h) + R(h)\,t\big), \qquad t \sim \text{neural spline flow given } h ,
 
@@ -13,12 +12,15 @@ h being what the network and the steps found, so that the splines (Durkan et al.
 shape a density of about unit width at any S/N, and errors of the guess are theirs to know.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-import zuko
 from torch import nn
 
 from specnb import storage
@@ -27,7 +29,12 @@ from specnb.denoising.local_prior import LocalPosterior, SubspaceDenoiser
 from specnb.observed import Observed
 from specnb.world import fit
 
+if TYPE_CHECKING:
+    from zuko.distributions import NormalizingFlow
+
 N_LABELS, N_FOUND = 6, 25
+"""Labels; numbers that the Gauss-Newton steps find, which the network sees."""
+
 STEPS, REACH = 2, 4.0
 """Gauss-Newton steps; how far from 0 they may lead."""
 
@@ -45,7 +52,17 @@ class LabelNet(nn.Module):
         Width of the flow's layers; spline transforms, and bins of each.
     """
 
-    def __init__(self, rank=100, width=512, blocks=4, hidden=64, transforms=3, bins=8):
+    def __init__(
+        self,
+        rank: int = 100,
+        width: int = 512,
+        blocks: int = 4,
+        hidden: int = 64,
+        transforms: int = 3,
+        bins: int = 8,
+    ):
+        import zuko  # here, because it takes long to import
+
         super().__init__()
         self.first = nn.Linear(4 * rank + 1, width)
         self.blocks = nn.ModuleList(
@@ -74,15 +91,28 @@ class LabelNet(nn.Module):
             passes=2,
         )
 
-    def look(self, seen):
-        """Hidden state (n, width), and mean and ln of the standard deviation (n, 6) of the guess."""
+    def look(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Guess labels: hidden state (n, width), and mean and ln of the standard deviation (n, 6) of the guess."""
         h = self.first(seen)
         for block in self.blocks:
             h = h + block(h)
-        return h, *self.guess(h).chunk(2, 1)
+        mean, log_sd = self.guess(h).chunk(2, 1)
+        return h, mean, log_sd
 
-    def forward(self, h, found):
-        """d (n, 6), R (n, 6, 6) and the flow's distribution, of the hidden state and what the steps found (n, 25)."""
+    def forward(
+        self, h: torch.Tensor, found: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, NormalizingFlow]:
+        """Shape the flow by the hidden state (n, width) and what the steps found (n, 25).
+
+        Returns
+        -------
+        shift : torch.Tensor
+            d, shape (n, 6).
+        root : torch.Tensor
+            R, lower triangular, shape (n, 6, 6).
+        flow : zuko.distributions.NormalizingFlow
+            The distribution of t.
+        """
         context = self.context(torch.cat([h, found], 1))
         shift, rest = self.last(context).split([N_LABELS, N_LABELS * (N_LABELS + 1) // 2], 1)
         root = rest.new_zeros(len(rest), N_LABELS, N_LABELS)
@@ -140,7 +170,8 @@ class LabelFlow(nn.Module):
         found = torch.cat([at, root.diagonal(dim1=1, dim2=2).log(), *ways, misfit], 1)
         return at, root, found.float()
 
-    def _given(self, observed):
+    def _given(self, observed: Observed) -> tuple[Any, ...]:
+        """Return the guess, where the steps lead, C, and d, R and the flow there."""
         h, mean, log_sd = self.net.look(self.features(observed))
         at, root, found = self.approach(mean.detach(), observed)
         return (mean, log_sd), at, root, self.net(h, found)
@@ -182,28 +213,28 @@ class LabelFlow(nn.Module):
         away = (shift + (inner @ t[..., None])[..., 0]).double()
         z = at + torch.linalg.solve_triangular(root.mT, away[..., None], upper=True)[..., 0]
 
-        def log_density():
+        def log_density() -> torch.Tensor:
             _, stretch = flow.transform.inv.call_and_ladj(noise)
             return (flow.base.log_prob(noise) - stretch + _stretch(root, inner)).T
 
         return z.transpose(0, 1), log_density
 
 
-def _stretch(root, inner):
-    """ln of the density that C and R⁻¹ give to a unit of z, (n,)."""
+def _stretch(root: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """Compute ln of the density that C and R⁻¹ give to a unit of z, (n,)."""
     outer, own = (part.diagonal(dim1=1, dim2=2).log().sum(1) for part in (root, inner))
     return outer.to(inner.dtype) - own
 
 
-def fresh(seed=0, **config):
-    """A new flow; ``config`` goes to :class:`LabelNet`. Its weights depend on ``seed`` alone."""
+def fresh(seed: int = 0, **config: int) -> LabelFlow:
+    """Make a new flow; ``config`` goes to :class:`LabelNet`. Its weights depend on ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LabelFlow(LabelNet(**config))
 
 
-def read(path):
-    """A flow written by :func:`specnb.denoising.networks.save`, float32, in evaluation mode."""
+def read(path: Path | str) -> LabelFlow:
+    """Read a flow that :func:`specnb.denoising.networks.save` wrote, float32, in evaluation mode."""
     halves, notes = storage.read_tensors(path)
     flow = fresh(**notes["config"])
     flow.load_state_dict({k: v.float() for k, v in halves.items()}, strict=False)
@@ -211,6 +242,7 @@ def read(path):
 
 
 @lru_cache(maxsize=2)
-def load(device="cpu"):
-    """The flow that ships; see ``specnb/assets/labels.md``."""
-    return read(files("specnb") / "assets" / "labels.safetensors").to(device)
+def load(device: str = "cpu") -> LabelFlow:
+    """Load the flow that ships; see ``specnb/assets/labels.md``."""
+    path = files("specnb") / "assets" / "labels.safetensors"
+    return read(str(path)).to(device)

@@ -1,4 +1,4 @@
-r"""What a spectroscopist measures of a line: equivalent width, depth, velocity and local continuum, in its rest frame.
+r"""What a spectroscopist measures of a line, at rest: equivalent width, depth, velocity and local continuum.
 
 Windows and side bands are those of the literature, given in air: Hβ, Mg b and Na D of the Lick system (Worthey et al.
 1994, ApJS 94, 687; Trager et al. 1998, ApJS 116, 1), Hα of Nelan et al. 2005 (ApJ 632, 137; their :math:`H\alpha_A`),
@@ -8,7 +8,9 @@ and the calcium triplet of Cenarro et al. 2001 (MNRAS 326, 959) with the side ba
 
 import astropy.units as u
 import numpy as np
+import torch
 from astropy.table import Table
+from numpy.typing import ArrayLike
 from specutils.utils.wcs_utils import air_to_vac
 
 from specnb import validate
@@ -27,23 +29,23 @@ AIR = {
 """Rest wavelength (of Mg b and Na D that of the blend), window, blue and red side band; air, Å."""
 
 
-def _vacuum(values):
+def _vacuum(values: ArrayLike) -> np.ndarray:
+    """Convert wavelengths in air to vacuum, Å."""
     return air_to_vac(np.asarray(values) * u.AA, scheme="iteration").to_value(u.AA)
 
 
-INDICES = {
-    name: (
-        float(_vacuum(rest)),
-        tuple(_vacuum(window)),
-        (tuple(_vacuum(blue)), tuple(_vacuum(red))),
-    )
-    for name, (rest, window, blue, red) in AIR.items()
-}
+def _in_vacuum(rest, window, blue, red):
+    """Convert an entry of ``AIR`` to vacuum, with the side bands together."""
+    bands = tuple(_vacuum(blue)), tuple(_vacuum(red))
+    return float(_vacuum(rest)), tuple(_vacuum(window)), bands
+
+
+INDICES = {name: _in_vacuum(*ranges) for name, ranges in AIR.items()}
 """The same in vacuum: rest wavelength, window, side bands."""
 
 
 def _local(flux, good, wave, window, bands):
-    """Depth below the local continuum and that continuum in the pixels of the window, and their wavelengths."""
+    """Compute depth below the local continuum, that continuum, and wavelength in the window's good pixels."""
     knots = []
     for low, high in bands:
         inside = (wave >= low) & (wave <= high) & good
@@ -54,8 +56,8 @@ def _local(flux, good, wave, window, bands):
     return 1 - flux[inside] / continuum, continuum, wave[inside]
 
 
-def _summit(values):
-    """Maximum of the Gaussian through the largest value and its neighbours; the largest where there is none."""
+def _summit(values: np.ndarray) -> float:
+    """Find the maximum of the Gaussian through the largest value and its neighbours; the largest without one."""
     k = int(np.clip(values.argmax(), 1, len(values) - 2))
     near = values[k - 1 : k + 2]
     if near.min() <= 0:
@@ -65,7 +67,11 @@ def _summit(values):
     return np.exp(at - (before - after) ** 2 / (8 * bend)) if bend < 0 else values.max()
 
 
-def lines(flux, rv, ivar=None):
+def lines(
+    flux: ArrayLike | torch.Tensor,
+    rv: ArrayLike,
+    ivar: ArrayLike | torch.Tensor | None = None,
+) -> Table:
     """Measure the lines of spectra whose velocity is known.
 
     Parameters
@@ -80,15 +86,25 @@ def lines(flux, rv, ivar=None):
     Returns
     -------
     astropy.table.Table
-        A row a star and line: ``spectrum``, ``line``; ``ew`` (Å, positive in absorption); ``depth`` at the deepest
-        point, in units of the local continuum; ``velocity`` of the centroid of the depth beside the rest wavelength,
-        in the star's frame (km/s); ``continuum``, the mean over the window. NaN where less than half of a window or of
-        a side band is good.
+        A row a star and line: ``spectrum``, ``line``; ``ew``, the equivalent width (Å, positive in absorption);
+        ``depth`` at the deepest point, in units of the local continuum; ``velocity`` of the centroid of the depth
+        beside the rest wavelength, in the star's frame (km/s); ``continuum``, the mean over the window. NaN where less
+        than half of a window or of a side band is good.
 
     Raises
     ------
     ValueError
         If shapes do not fit or a velocity is not finite.
+
+    Examples
+    --------
+    >>> from specnb import simulate
+    >>> stars = simulate(2, seed=1)
+    >>> table = lines(stars.flux, stars.labels["rv"])
+    >>> len(table)  # seven lines of each star
+    14
+    >>> print(table["line"][3], table["ew"].unit)
+    Hα Angstrom
     """
     flux = np.atleast_2d(validate.numbers("flux", flux).double().cpu().numpy())
     good = np.ones(flux.shape, dtype=bool)

@@ -1,4 +1,4 @@
-"""Equivalent widths of the lines that everyone knows, in windows that hold them at any radial velocity of the prior."""
+"""Equivalent widths of well-known lines, in windows that hold them at any radial velocity of the prior."""
 
 import numpy as np
 
@@ -14,8 +14,21 @@ WINDOWS = {
 """Window and side bands, vacuum wavelengths in Å."""
 
 
-def strengths(flux, good=None):
-    """Equivalent widths in Å of spectra (n, 3136) by line, each (n,); ``good`` marks pixels to use, by default all."""
+def strengths(flux: np.ndarray, good: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Measure equivalent widths.
+
+    Parameters
+    ----------
+    flux : numpy.ndarray
+        Normalised flux on the native grid, shape (n, 3136).
+    good : numpy.ndarray, optional
+        True in pixels to use, same shape; by default all.
+
+    Returns
+    -------
+    dict
+        By line, Å, positive in absorption, shape (n,).
+    """
     good = np.ones(flux.shape, dtype=bool) if good is None else good
     return {
         name: equivalent_width(flux, good, window, bands)
