@@ -6,6 +6,7 @@ narrow. Spectra of higher resolving power are smoothed to that of the models fir
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -44,7 +45,7 @@ class Observation:
     ----------
     flux, ivar, continuum : numpy.ndarray
         Normalised flux, inverse variance (0 = bad or not covered), and the continuum in the file's units, (3136,).
-    fit : normalise.Normalised
+    fit : specnb.observing.normalise.Normalised
         What the normalisation found.
     meta : dict
         Of the spectrum.
@@ -57,30 +58,30 @@ class Observation:
     continuum: np.ndarray
     fit: Normalised
     meta: dict
-    notes: list = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
-    def snr(self):
+    def snr(self) -> float:
         """Median S/N of good pixels."""
         good = self.ivar > 0
         return float(np.median(self.flux[good] * np.sqrt(self.ivar[good])))
 
 
-def telluric():
-    """True in the telluric bands, shape (3136,)."""
+def telluric() -> np.ndarray:
+    """Mark the telluric bands: True in them, shape (3136,)."""
     return np.any([(a <= WAVE) & (b > WAVE) for a, b in TELLURIC], axis=0)
 
 
-def _said(spectrum, name, value, example):
-    """What the spectrum's meta or the caller says; neither is guessed."""
+def _said(spectrum: Spectrum, name: str, value: Any, example: str) -> Any:
+    """Return what the caller says, or else the spectrum's meta; neither is guessed."""
     value = spectrum.meta.get(name) if value is None else value
     if value is None:
         raise ValueError(f"{name} of the spectrum is not known; say {name}={example}")
     return value
 
 
-def _arrays(spectrum, medium):
-    """Vacuum wavelengths in Å, ascending, flux and ivar; one dimension, float64."""
+def _arrays(spectrum: Spectrum, medium: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return vacuum wavelengths in Å, ascending, flux and ivar; one dimension, float64."""
     if not isinstance(spectrum, Spectrum):
         raise TypeError(
             f"spectrum is a {type(spectrum).__name__}; give a specutils Spectrum (specnb.observing.readers.read)"
@@ -124,15 +125,18 @@ def _arrays(spectrum, medium):
     return wave, flux, ivar
 
 
-def _lattice(wave):
-    """Native pixel of every pixel if all lie on the lattice, else None."""
+def _lattice(wave: np.ndarray) -> np.ndarray | None:
+    """Return the native pixel of every pixel if all lie on the lattice, else None."""
     step = (np.log10(wave) - LOGLAM[0]) / DLOGLAM
     pixel = np.round(step).astype(int)
-    return pixel if np.all(np.abs(step - pixel) < 0.05) and np.all(np.diff(pixel) >= 1) else None
+    lies_on_it = np.all(np.abs(step - pixel) < 0.05) and np.all(np.diff(pixel) >= 1)
+    return pixel if lies_on_it else None
 
 
-def _smoothed(wave, flux, ivar, resolution):
-    """Native flux and ivar of a spectrum smoothed to the models' resolution; bad pixels spoil their surroundings."""
+def _smoothed(
+    wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, resolution: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth a spectrum to the models' resolution, on the native grid; bad pixels spoil their surroundings."""
     good = ivar > 0
     inside = (wave[0] <= WAVE) & (wave[-1] >= WAVE)
     if good.sum() < 2 or not inside.any():
@@ -140,26 +144,25 @@ def _smoothed(wave, flux, ivar, resolution):
     step, margin = DLOGLAM / FINER, 10 * FINER
     finer = 10 ** (LOGLAM[0] + step * (np.arange(-margin, FINER * N_PIXELS + margin) - FINER // 2))
     values = np.interp(finer, wave[good], flux[good])
-    width = (
-        np.interp(finer, wave, np.gradient(np.log10(wave))) / step
-    )  # of the spectrum's pixels, in fine points
+    # of the spectrum's pixels, in fine points
+    width = np.interp(finer, wave, np.gradient(np.log10(wave))) / step
     variance = np.interp(finer, wave[good], 1 / ivar[good]) * width
     sigma = SIGMA_PER_FWHM * np.sqrt(1 / RESOLUTION**2 - 1 / resolution**2) / (np.log(10) * step)
     spoilt = gaussian_filter1d(np.interp(finer, wave, (~good).astype(float)), sigma) > 0.05
-    independent = np.maximum(
-        2 * np.sqrt(np.pi) * sigma, width
-    )  # fine points that a smoothed one averages
+    # fine points that a smoothed one averages
+    independent = np.maximum(2 * np.sqrt(np.pi) * sigma, width)
     weight = np.where(spoilt, 0, independent / gaussian_filter1d(variance, sigma))
-    pixels = (
-        part[margin:-margin].reshape(N_PIXELS, FINER)
-        for part in (gaussian_filter1d(values, sigma), weight)
-    )
-    flux, weight = next(pixels).mean(1), next(pixels).min(1)
-    return flux, np.where(inside, weight, 0)
+    smooth = gaussian_filter1d(values, sigma)
+    of_pixels = N_PIXELS, FINER  # the fine points of each native pixel
+    smooth = smooth[margin:-margin].reshape(of_pixels).mean(1)
+    weight = weight[margin:-margin].reshape(of_pixels).min(1)
+    return smooth, np.where(inside, weight, 0)
 
 
-def _resampled(wave, flux, ivar):
-    """Flux-conserving resampling onto the native grid; pixels that a bad one touches are bad."""
+def _resampled(
+    wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Resample onto the native grid, conserving flux; pixels that a bad one touches are bad."""
     out, weight, good = np.zeros(N_PIXELS), np.zeros(N_PIXELS), ivar > 0
     inside = (wave[0] <= WAVE) & (wave[-1] >= WAVE)
     if good.sum() < 2 or not inside.any():
@@ -178,8 +181,21 @@ def _resampled(wave, flux, ivar):
     return out, weight
 
 
-def cosmic_rays(flux, ivar, height=8.0):
-    """True at spikes that are narrower than any line, ``height`` σ high, and at their neighbours; (3136,)."""
+def cosmic_rays(flux: np.ndarray, ivar: np.ndarray, height: float = 8.0) -> np.ndarray:
+    """Mark spikes that are narrower than any line.
+
+    Parameters
+    ----------
+    flux, ivar : numpy.ndarray
+        In any unit; ``ivar`` 0 = bad pixel; shape (3136,).
+    height : float
+        Least height above the neighbours, σ.
+
+    Returns
+    -------
+    numpy.ndarray
+        True at spikes and next to them, shape (3136,).
+    """
     sigma = np.where(ivar > 0, ivar, 1) ** -0.5
     padded = np.pad(flux, 2, mode="edge")
     base = np.median(np.stack([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]]), axis=0)
@@ -190,14 +206,17 @@ def cosmic_rays(flux, ivar, height=8.0):
     return (ivar > 0) & np.convolve(spike, np.ones(3), "same").astype(bool)
 
 
-def onto_grid(spectrum, medium=None, resolution=None):
-    """Flux and ivar of a spectrum on the native grid in the file's units, and what was done; as :func:`observe`.
+def onto_grid(
+    spectrum: Spectrum, medium: str | None = None, resolution: float | None = None
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Bring a spectrum onto the native grid, in the file's units; arguments and errors as of :func:`observe`.
 
     Returns
     -------
     flux, ivar : numpy.ndarray
         Shape (3136,), float64; ``ivar`` is 0 where there is nothing, in bad pixels and in telluric bands.
     notes : list of str
+        What was done that a user should know.
     """
     medium = _said(spectrum, "medium", medium, "'vacuum' or 'air'")
     resolution = _said(spectrum, "resolution", resolution, "1800, λ/FWHM")
@@ -275,16 +294,22 @@ def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observati
     prepared : list of Prepared
     inflate : bool
         As of :func:`observe`.
+
+    Returns
+    -------
+    list of Observation
     """
     if not prepared:
         return []
-    found = normalise(
-        *(np.stack([getattr(p, k) for p in prepared]) for k in ("flux", "ivar")), inflate
-    )
-    return [
-        Observation(one.flux, one.ivar, one.continuum * p.scale, one, p.meta, p.notes)
-        for p, one in ((p, found[i]) for i, p in enumerate(prepared))
-    ]
+    flux = np.stack([p.flux for p in prepared])
+    ivar = np.stack([p.ivar for p in prepared])
+    found = normalise(flux, ivar, inflate)
+    observations = []
+    for i, p in enumerate(prepared):
+        one = found[i]
+        continuum = one.continuum * p.scale
+        observations.append(Observation(one.flux, one.ivar, continuum, one, p.meta, p.notes))
+    return observations
 
 
 def observe(
@@ -304,7 +329,8 @@ def observe(
     resolution : float, optional
         λ/FWHM; needed if ``meta`` does not say it. Higher ones are smoothed to 1800.
     inflate : bool
-        Give ``ivar`` the errors that the residuals of a fit show; right for real spectra, whose files are off by ±40 %.
+        Give ``ivar`` the errors that the residuals of a fit show; right for real spectra, whose files are off by
+        ±40 %.
 
     Returns
     -------
@@ -325,6 +351,36 @@ def to_native(
     resolution: float | None = None,
     inflate: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give flux and ivar of a spectrum on the native grid, (3136,) each: :func:`observe` without the rest."""
+    """Bring a spectrum onto the native grid, normalised, as :mod:`specnb`'s functions take it.
+
+    Parameters
+    ----------
+    spectrum, medium, resolution, inflate
+        As of :func:`observe`.
+
+    Returns
+    -------
+    flux, ivar : numpy.ndarray
+        Normalised flux and its inverse variance (0 = bad or not covered), shape (3136,).
+
+    Raises
+    ------
+    ValueError
+        What is wrong with the spectrum, and what to do.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropy.nddata import StdDevUncertainty
+    >>> from specnb import WAVE, simulate
+    >>> star = simulate(1, seed=1, snr=50)
+    >>> electrons, error = 1e3 * star.flux[0], 1e3 * star.level * star.sigma[0]
+    >>> spectrum = Spectrum(
+    ...     flux=electrons * u.electron, spectral_axis=WAVE * u.AA, uncertainty=StdDevUncertainty(error)
+    ... )
+    >>> flux, ivar = to_native(spectrum, medium="vacuum", resolution=1800)
+    >>> flux.shape, bool(0.9 < np.median(flux) < 1.1)
+    ((3136,), True)
+    """
     found = observe(spectrum, medium, resolution, inflate)
     return found.flux, found.ivar

@@ -10,8 +10,10 @@ later ones one row of vectors in the table ``COADD``. Medium-resolution files ha
 
 import gzip
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -30,10 +32,13 @@ LAMOST_RESOLUTION, SDSS_RESOLUTION = 1800.0, 2000.0
 """λ/FWHM that the surveys state for the middle of their range."""
 
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
+"""How names of FITS files end."""
+
 HDF5 = (".h5", ".hdf5")
+"""How names of sets of spectra end."""
 
 
-def _hdf5(path):
+def _hdf5(path: Path | str) -> Any:
     extras.need("h5py", extra="train", purpose="Reading HDF5")
     import h5py
 
@@ -41,24 +46,24 @@ def _hdf5(path):
 
 
 @contextmanager
-def _open(path):
+def _open(path: Any) -> Iterator[fits.HDUList]:
     if isinstance(path, str | Path):
-        with (
-            Path(path).open("rb") as file,
-            fits.open(file, memmap=False) as hdus,
-        ):  # astropy leaves a broken file open
+        # opened here, because astropy leaves a broken file open
+        with Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:
             yield hdus
     else:  # specutils hands over what it has opened
         with fits.open(path, memmap=False) as hdus:
             yield hdus
 
 
-def _five_rows(hdus):
+def _five_rows(hdus: fits.HDUList) -> bool:
+    """Tell whether a file is of LAMOST DR7 or before."""
     shape = hdus[0].header.get("NAXIS2"), hdus[0].header.get("NAXIS")
     return hdus[0].header.get("TELESCOP") == "LAMOST" and shape == (5, 2)
 
 
-def _one_row(hdus):
+def _one_row(hdus: fits.HDUList) -> bool:
+    """Tell whether a file is of LAMOST DR8 or after."""
     return (
         len(hdus) > 1
         and hdus[0].header.get("TELESCOP") == "LAMOST"
@@ -66,7 +71,9 @@ def _one_row(hdus):
     )
 
 
-def _identify(layout):
+def _identify(layout: Callable[[fits.HDUList], bool]) -> Callable[..., bool]:
+    """Make what specutils asks of a file, for one layout."""
+
     def identifier(origin, path, fileobj, *args, **kwargs):
         try:
             with _open(path) as hdus:
@@ -77,21 +84,16 @@ def _identify(layout):
     return identifier
 
 
-def _lamost(columns, header):
+def _lamost(columns: Sequence[np.ndarray], header: fits.Header) -> Spectrum:
+    """Make a spectrum of flux, inverse variance, wavelength [Å] and AND-mask."""
     flux, ivar, wave, mask = (np.asarray(c, "f8").ravel() for c in columns)
-    bad = (
-        (ivar <= 0)
-        | ~np.isfinite(flux)
-        | ~np.isfinite(ivar)
-        | ((np.nan_to_num(mask).astype(int) & BAD_BITS) != 0)
-    )
+    spoilt = (np.nan_to_num(mask).astype(int) & BAD_BITS) != 0
+    bad = spoilt | (ivar <= 0) | ~np.isfinite(flux) | ~np.isfinite(ivar)
     meta = {
         "header": dict(header),
         "survey": "LAMOST",
         "medium": "vacuum",
         "resolution": LAMOST_RESOLUTION,
-    }
-    meta |= {
         "frame": "heliocentric" if header.get("HELIO") else None,
         "object": header.get("DESIG", ""),
     }
@@ -108,8 +110,8 @@ def _lamost(columns, header):
     extensions=["fits"],
     priority=20,
 )
-def lamost_five_rows(file_obj, **kwargs):
-    """A LAMOST low-resolution spectrum of DR7 and before."""
+def lamost_five_rows(file_obj: Any, **kwargs: Any) -> Spectrum:
+    """Read a LAMOST low-resolution spectrum of DR7 and before; called by specutils."""
     with _open(file_obj) as hdus:
         return _lamost(hdus[0].data[:4], hdus[0].header)
 
@@ -117,8 +119,8 @@ def lamost_five_rows(file_obj, **kwargs):
 @data_loader(
     "LAMOST LRS", identifier=_identify(_one_row), dtype=Spectrum, extensions=["fits"], priority=20
 )
-def lamost(file_obj, **kwargs):
-    """A LAMOST low-resolution spectrum since DR8."""
+def lamost(file_obj: Any, **kwargs: Any) -> Spectrum:
+    """Read a LAMOST low-resolution spectrum since DR8; called by specutils."""
     with _open(file_obj) as hdus:
         names = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK")
         if missing := [name for name in names if name not in hdus[1].columns.names]:
@@ -132,23 +134,36 @@ def lamost(file_obj, **kwargs):
         return _lamost([hdus[1].data[0][name] for name in names], hdus[0].header)
 
 
-def read(path):
+def read(path: Path | str) -> Spectrum:
     """Read one spectrum.
 
     Parameters
     ----------
-    path : path
+    path : pathlib.Path or str
         ``.fits`` or ``.fits.gz``.
 
     Returns
     -------
     specutils.Spectrum
-        Flux as in the file, wavelengths, inverse variance, mask, and ``meta`` as said above.
+        Flux as in the file, wavelengths, inverse variance, mask, and ``meta`` with what the file says of ``medium``
+        ("air" or "vacuum"), ``frame``, ``resolution``, ``survey``, ``object`` and ``header``.
 
     Raises
     ------
     ValueError
         The file, what is wrong with it, and what to do.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from specnb import simulate
+    >>> from specnb.observing import survey_files
+    >>> star = simulate(1, seed=1)
+    >>> with TemporaryDirectory() as folder:  # a file as LAMOST writes it
+    ...     path = survey_files.lamost(f"{folder}/star.fits", star.observed[0], star.ivar[0])
+    ...     spectrum = read(path)
+    >>> len(spectrum.flux), spectrum.meta["medium"], spectrum.meta["resolution"]
+    (3909, 'vacuum', 1800.0)
     """
     path = Path(path)
     name = repr(str(path))
@@ -166,21 +181,15 @@ def read(path):
         raise ValueError(f"{name} is no FITS file by its name; give one of {', '.join(SUFFIXES)}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", fits.verify.VerifyWarning
-            )  # units and cards that are not to the standard
+            # units and cards that are not to the standard
+            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
             warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
             if path.suffix == ".gz":
-                with gzip.open(path) as file:
-                    while file.read(
-                        2**20
-                    ):  # to its end: astropy takes a broken one for a short one
-                        pass
+                _read_to_end(path)
             return _read(path)
     except ValueError as error:
-        raise (
-            error if name in str(error) else ValueError(f"{name} cannot be read: {error}")
-        ) from error
+        named = name in str(error)
+        raise (error if named else ValueError(f"{name} cannot be read: {error}")) from error
     except IORegistryError as error:
         raise ValueError(
             f"{name} has no layout that specnb or specutils knows; build a specutils Spectrum"
@@ -192,7 +201,15 @@ def read(path):
         ) from error
 
 
-def _read(path):
+def _read_to_end(path: Path) -> None:
+    """Unpack a file and let it go: astropy takes a broken one for a short one."""
+    with gzip.open(path) as file:
+        while file.read(2**20):
+            pass
+
+
+def _read(path: Path) -> Spectrum:
+    """Read a file by its layout: LAMOST's two, SDSS's, and what else specutils knows."""
     with _open(path) as hdus:
         names = [hdu.name for hdu in hdus]
         if _five_rows(hdus):
@@ -207,19 +224,18 @@ def _read(path):
             raise ValueError(
                 f"{str(path)!r} is a DESI coadd of arms; join them and pass a specutils Spectrum"
             )
-        columns = (
-            hdus[1].columns.names if len(hdus) > 1 and isinstance(hdus[1], fits.BinTableHDU) else []
-        )
-    sdss = {"flux", "loglam", "ivar"} <= set(columns)
-    spectrum = Spectrum.read(path, format="SDSS-III/IV spec") if sdss else Spectrum.read(path)
-    if sdss:
-        spectrum.meta |= {
-            "survey": "SDSS",
-            "medium": "vacuum",
-            "frame": "heliocentric",
-            "resolution": SDSS_RESOLUTION,
-        }
-        spectrum.meta["object"] = path.name
+        has_table = len(hdus) > 1 and isinstance(hdus[1], fits.BinTableHDU)
+        columns = hdus[1].columns.names if has_table else []
+    if not {"flux", "loglam", "ivar"} <= set(columns):
+        return Spectrum.read(path)
+    spectrum = Spectrum.read(path, format="SDSS-III/IV spec")
+    spectrum.meta |= {
+        "survey": "SDSS",
+        "medium": "vacuum",
+        "frame": "heliocentric",
+        "resolution": SDSS_RESOLUTION,
+        "object": path.name,
+    }
     return spectrum
 
 
@@ -228,12 +244,12 @@ class BoszSet:
 
     Parameters
     ----------
-    path : path
+    path : pathlib.Path or str
         With ``spectrumdataset/wave``, ``dataset/arrays/flux/value`` and ``dataset/arrays/error/value``.
     medium : str
-        ``"air"`` or ``"vacuum"``: the file does not say.
+        ``"air"`` or ``"vacuum"``, which the file does not say.
     resolution : float
-        λ/FWHM of the spectra: nor that.
+        λ/FWHM of the spectra, which it does not say either.
 
     Raises
     ------
@@ -241,26 +257,21 @@ class BoszSet:
         A file that is not of this layout.
     """
 
-    WAVE, FLUX, ERROR = (
-        "spectrumdataset/wave",
-        "dataset/arrays/flux/value",
-        "dataset/arrays/error/value",
-    )
+    WAVE = "spectrumdataset/wave"
+    FLUX = "dataset/arrays/flux/value"
+    ERROR = "dataset/arrays/error/value"
 
-    def __init__(self, path, medium, resolution):
+    def __init__(self, path: Path | str, medium: str, resolution: float):
         self.path, self.medium, self.resolution = Path(path), medium, float(resolution)
         try:
             with _hdf5(path) as file:
-                if missing := [
-                    key for key in (self.WAVE, self.FLUX, self.ERROR) if key not in file
-                ]:
+                arrays = self.WAVE, self.FLUX, self.ERROR
+                if missing := [key for key in arrays if key not in file]:
                     raise ValueError(
                         f"{str(path)!r} lacks {missing}; is it a set in the layout of BOSZ?"
                     )
-                self.wave, shapes = (
-                    file[self.WAVE][:],
-                    (file[self.FLUX].shape, file[self.ERROR].shape),
-                )
+                self.wave = file[self.WAVE][:]
+                shapes = file[self.FLUX].shape, file[self.ERROR].shape
         except OSError as error:
             raise ValueError(f"{str(path)!r} is no readable HDF5 file: {error}") from error
         if len(set(shapes)) > 1 or len(shapes[0]) != 2 or shapes[0][1:] != self.wave.shape:
@@ -269,11 +280,11 @@ class BoszSet:
             )
         self.n = shapes[0][0]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.n
 
-    def __getitem__(self, i):
-        """Spectrum ``i``."""
+    def __getitem__(self, i: int) -> Spectrum:
+        """Read spectrum ``i``."""
         if not -self.n <= i < self.n:
             raise IndexError(f"spectrum {i} of {self.n}")
         with _hdf5(self.path) as file:

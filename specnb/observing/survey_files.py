@@ -1,28 +1,60 @@
 """Files in the layouts of surveys, written from arrays: for tests, and where no real spectra are at hand."""
 
+from pathlib import Path
+from typing import TypeVar
+
 import numpy as np
 from astropy.io import fits
 
 from specnb.grid import N_PIXELS
 
+AnyPath = TypeVar("AnyPath", Path, str)
+
 LAMOST = np.round(3.5682 + 1e-4 * np.arange(3909), 4)
+"""log10 of the vacuum wavelength in Å of LAMOST's pixels, shape (3909,)."""
+
 FIRST = 603
 """Native pixel 0 in a LAMOST spectrum."""
 
 
-def lamost(path, flux, ivar, mask=None, rows=False, loglam=LAMOST):
-    """A LAMOST low-resolution file, of DR7 and before if ``rows``."""
+def lamost(
+    path: AnyPath,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    mask: np.ndarray | None = None,
+    rows: bool = False,
+    loglam: np.ndarray = LAMOST,
+) -> AnyPath:
+    """Write a LAMOST low-resolution file.
+
+    Parameters
+    ----------
+    path : pathlib.Path or str
+        Overwritten if it exists.
+    flux, ivar : numpy.ndarray
+        On the native grid, shape (3136,); 1 beyond it.
+    mask : numpy.ndarray, optional
+        AND-mask of all pixels, the shape of ``loglam``.
+    rows : bool
+        Write the layout of DR7 and before.
+    loglam : numpy.ndarray
+        log10 of the wavelengths in Å.
+
+    Returns
+    -------
+    pathlib.Path or str
+        ``path``.
+    """
     n = len(loglam)
-    whole = np.ones((2, n), "f4")
+    whole: np.ndarray = np.ones((2, n), "f4")
     whole[:, FIRST : FIRST + N_PIXELS] = flux, ivar
     wave, mask = 10**loglam, np.zeros(n) if mask is None else mask
     header = fits.Header(
         {"TELESCOP": "LAMOST", "DESIG": "LAMOST J0", "VACUUM": True, "HELIO": True}
     )
     if rows:
-        fits.PrimaryHDU(np.array([*whole, wave, mask, mask], "f4"), header).writeto(
-            path, overwrite=True
-        )
+        data = np.array([*whole, wave, mask, mask], "f4")
+        fits.PrimaryHDU(data, header).writeto(path, overwrite=True)
         return path
     names = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK", "ORMASK", "NORMALIZATION")
     row = (*whole, wave, mask, mask, whole[0])
@@ -34,8 +66,21 @@ def lamost(path, flux, ivar, mask=None, rows=False, loglam=LAMOST):
     return path
 
 
-def sdss(path, flux, ivar, loglam):
-    """An SDSS ``spec-`` file, as far as spectra go."""
+def sdss(path: AnyPath, flux: np.ndarray, ivar: np.ndarray, loglam: np.ndarray) -> AnyPath:
+    """Write an SDSS ``spec-`` file, as far as spectra go.
+
+    Parameters
+    ----------
+    path : pathlib.Path or str
+        Overwritten if it exists.
+    flux, ivar, loglam : numpy.ndarray
+        Flux, inverse variance and log10 of the wavelength in Å, one shape.
+
+    Returns
+    -------
+    pathlib.Path or str
+        ``path``.
+    """
     n = len(loglam)
     formats = {
         "flux": flux,
@@ -47,13 +92,13 @@ def sdss(path, flux, ivar, loglam):
     }
     columns = [fits.Column(k, "E", array=np.asarray(v, "f4")) for k, v in formats.items()]
     columns += [fits.Column(k, "J", array=np.zeros(n, "i4")) for k in ("and_mask", "or_mask")]
-    first = fits.PrimaryHDU(
-        header=fits.Header({"TELESCOP": "SDSS 2.5-M", "FIBERID": 1, "PLATEID": 266, "MJD": 51602})
-    )
-    parts = [first, fits.BinTableHDU.from_columns(columns, name="COADD")]
-    parts += [
-        fits.BinTableHDU.from_columns([fits.Column("Z", "E", array=[0.0])], name=k)
-        for k in ("SPECOBJ", "SPZLINE")
+    header = {"TELESCOP": "SDSS 2.5-M", "FIBERID": 1, "PLATEID": 266, "MJD": 51602}
+    parts = [
+        fits.PrimaryHDU(header=fits.Header(header)),
+        fits.BinTableHDU.from_columns(columns, name="COADD"),
     ]
+    for name in ("SPECOBJ", "SPZLINE"):
+        redshift = fits.Column("Z", "E", array=[0.0])
+        parts.append(fits.BinTableHDU.from_columns([redshift], name=name))
     fits.HDUList(parts).writeto(path, overwrite=True)
     return path
