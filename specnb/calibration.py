@@ -5,11 +5,11 @@ posterior, the rank of :math:`\theta^\ast` among them is uniform on :math:`0 \do
 """
 
 import numpy as np
-from scipy.stats import chisquare
+from numpy.typing import ArrayLike
 
 
-def ranks(draws, truth, keep=63):
-    """Rank of the truth among ``keep`` evenly spaced draws.
+def ranks(draws: ArrayLike, truth: ArrayLike, keep: int = 63) -> np.ndarray:
+    """Compute the rank of the truth among ``keep`` evenly spaced draws.
 
     Parameters
     ----------
@@ -22,16 +22,29 @@ def ranks(draws, truth, keep=63):
     -------
     numpy.ndarray
         Integers from 0 to ``keep``, shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than ``keep`` draws.
     """
     draws = np.asarray(draws)
     if draws.shape[1] < keep:
         raise ValueError(f"draws has {draws.shape[1]} draws a star; ranks need at least {keep}")
-    chosen = draws[:, np.linspace(0, draws.shape[1] - 1, keep).round().astype(int)]
-    return (chosen < np.asarray(truth)[:, None]).sum(1)
+    spaced = np.linspace(0, draws.shape[1] - 1, keep).round().astype(int)
+    return (draws[:, spaced] < np.asarray(truth)[:, None]).sum(1)
 
 
-def uniformity(rank, keep=63, bins=16):
-    """p value of a χ² test that ranks are uniform on 0…keep, in ``bins`` equal bins."""
+def uniformity(rank: ArrayLike, keep: int = 63, bins: int = 16) -> float:
+    """Compute the p value of a χ² test that ranks are uniform on 0…keep, in ``bins`` equal bins.
+
+    Raises
+    ------
+    ValueError
+        If ``bins`` does not divide ``keep`` + 1.
+    """
+    from scipy.stats import chisquare  # here, because it takes long to import
+
     if (keep + 1) % bins:
         raise ValueError(
             f"bins is {bins}; it must divide keep + 1 = {keep + 1}, or equal bins are not equally likely"
@@ -40,9 +53,10 @@ def uniformity(rank, keep=63, bins=16):
     return float(chisquare(counts).pvalue)
 
 
-def nearer(draws, truth, reference):
-    """Share of draws that are nearer to a reference than the truth is (TARP; Lemos et al. 2023, arXiv:2302.03026).
+def nearer(draws: np.ndarray, truth: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Compute the share of draws that are nearer to a reference than the truth is.
 
+    This is the test of accuracy with random points (TARP; Lemos et al. 2023, arXiv:2302.03026).
     Uniform on 0…1 if the draws are calibrated, whatever the reference is that depends on the observation alone. One
     drawn without regard to the observation has no power in many dimensions.
 
@@ -57,54 +71,74 @@ def nearer(draws, truth, reference):
         Shape (n,).
     """
     distance = np.linalg.norm(draws - reference[:, None], axis=2)
-    return (distance < np.linalg.norm(truth - reference, axis=1)[:, None]).mean(1)
+    distance_of_truth = np.linalg.norm(truth - reference, axis=1)
+    return (distance < distance_of_truth[:, None]).mean(1)
 
 
-def expected_error(draws, truth, levels=19):
-    """Mean difference of coverage and nominal probability, without sign, over ``levels`` central intervals.
+def expected_error(draws: np.ndarray, truth: np.ndarray, levels: int = 19) -> float:
+    """Compute the mean absolute difference of coverage and nominal probability over ``levels`` central intervals.
 
     Parameters
     ----------
     draws, truth : numpy.ndarray
         Shapes (n, m) and (n,).
+    levels : int
+        Nominal probabilities 1/(levels + 1), 2/(levels + 1), ….
+
+    Returns
+    -------
+    float
     """
-    order = (draws < truth[:, None]).mean(1)
-    nominal = np.arange(1, levels + 1) / (levels + 1)
-    return float(np.mean([abs((np.abs(order - 0.5) <= p / 2).mean() - p) for p in nominal]))
+    from_middle = np.abs((draws < truth[:, None]).mean(1) - 0.5)
+    differences = []
+    for p in np.arange(1, levels + 1) / (levels + 1):
+        coverage = (from_middle <= p / 2).mean()
+        differences.append(abs(coverage - p))
+    return float(np.mean(differences))
 
 
-def scale(draws, truth, probability=0.68):
-    """By what the draws' distance from their mean must grow for central intervals of ``probability`` to cover it.
+def scale(draws: np.ndarray, truth: np.ndarray, probability: float = 0.68) -> float:
+    """Find the factor by which draws must move away from their mean for central intervals to cover the truth.
 
     Parameters
     ----------
     draws, truth : numpy.ndarray
         Shapes (n, m) and (n,).
+    probability : float
+        Nominal probability of the intervals.
+
+    Returns
+    -------
+    float
     """
     mean = draws.mean(1)
     low, high = np.quantile(draws, [(1 - probability) / 2, (1 + probability) / 2], axis=1)
-    side = np.where(truth > mean, high, low) - mean
-    needed = np.divide(
-        truth - mean, side, out=np.full(len(truth), np.inf), where=side * (truth - mean) > 0
-    )
+    side, away = np.where(truth > mean, high, low) - mean, truth - mean
+    never = np.full(len(truth), np.inf)
+    needed = np.divide(away, side, out=never, where=side * away > 0)
     return float(np.quantile(needed, probability, method="higher"))
 
 
-def widen(draws, factor):
-    """Draws (n, m) with their distance from the mean multiplied by ``factor``."""
+def widen(draws: np.ndarray, factor: float) -> np.ndarray:
+    """Multiply the distance of draws (n, m) from their mean by ``factor``."""
     mean = draws.mean(1, keepdims=True)
     return mean + factor * (draws - mean)
 
 
-def recalibrate(draws, pit):
-    """Draws (n, m) moved to the quantiles that the truth had elsewhere (Kuleshov et al. 2018, arXiv:1807.00263).
+def recalibrate(draws: np.ndarray, pit: np.ndarray) -> np.ndarray:
+    """Move draws to the quantiles that the truth had elsewhere (Kuleshov et al. 2018, arXiv:1807.00263).
 
     Parameters
     ----------
     draws : numpy.ndarray
         Shape (n, m).
     pit : numpy.ndarray
-        Share of draws below the truth, of other stars.
+        Share of draws below the truth, of other stars: the probability integral transform.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, m), ascending.
     """
     level = np.quantile(pit, (np.arange(draws.shape[1]) + 0.5) / draws.shape[1])
     return np.quantile(draws, level, axis=1).T

@@ -12,7 +12,7 @@ operator of :mod:`specnb.world.operators` rests on that. The fine grid has five 
 import numpy as np
 
 SPEED_OF_LIGHT = 299_792.458
-"""km/s"""
+"""In km/s."""
 
 DLOGLAM = 1e-4
 """Native pixel, dex in wavelength."""
@@ -20,7 +20,7 @@ DLOGLAM = 1e-4
 N_PIXELS = 3136
 """Pixels of the native grid (64 x 49)."""
 
-LOGLAM = np.round(3.6285 + DLOGLAM * np.arange(N_PIXELS), 4)
+LOGLAM: np.ndarray = np.round(3.6285 + DLOGLAM * np.arange(N_PIXELS), 4)
 """log10 of the vacuum wavelength in Å of the native pixel centres, shape (3136,)."""
 
 WAVE: np.ndarray = 10**LOGLAM
@@ -35,7 +35,7 @@ OVERSAMPLING = 5
 N_FINE = 16151
 """Points of the fine grid."""
 
-FINE_LOGLAM = np.round(3.6250 + DLOGLAM / OVERSAMPLING * np.arange(N_FINE), 8)
+FINE_LOGLAM: np.ndarray = np.round(3.6250 + DLOGLAM / OVERSAMPLING * np.arange(N_FINE), 8)
 """log10 of the vacuum wavelength in Å of the fine grid, shape (16151,)."""
 
 FIRST_PIXEL = 35

@@ -1,9 +1,22 @@
 """One look for all figures: seaborn's ticks, the colour-blind-safe palette, opaque white (dark mode stays legible)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from specnb import extras
 from specnb.grid import WAVE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from specnb.observing.products import Products
 
 extras.need("matplotlib", "seaborn", extra="plot", purpose="Drawing")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -16,7 +29,7 @@ LINES = {"Hβ": 4862.7, "Mg b": 5176.6, "Na D": 5893.8, "Hα": 6564.6, "Ca II": 
 """Vacuum wavelengths in Å at which figures zoom in."""
 
 
-def style():
+def style() -> None:
     """Set the look; call it once at the top of a notebook."""
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     plt.rcParams.update({
@@ -26,17 +39,40 @@ def style():
     })  # fmt: skip
 
 
-def spectra(ax, flux, labels, offset=0.0, **style):
-    """Draw spectra (n, 3136) above each other, each named at its right end."""
+def spectra(
+    ax: Axes, flux: np.ndarray, labels: Sequence[str], offset: float = 0.0, **style: Any
+) -> None:
+    """Draw spectra above each other, each named at its right end.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    flux : numpy.ndarray
+        Normalised flux, shape (n, 3136).
+    labels : sequence of str
+        Names of the n spectra.
+    offset : float
+        From one spectrum to the next, in units of the flux.
+    **style
+        Of the lines, as matplotlib takes it.
+    """
+    beside: dict[str, Any] = {
+        "xytext": (4, 0),
+        "textcoords": "offset points",
+        "va": "center",
+        "fontsize": 8,
+    }
     for i, (row, label) in enumerate(zip(flux, labels, strict=True)):
         ax.plot(WAVE, row + i * offset, lw=0.6, **style)
-        ax.annotate(label, (WAVE[-1], np.median(row[-50:]) + i * offset), xytext=(4, 0), textcoords="offset points",
-                    fontsize=8, va="center", annotation_clip=False)  # fmt: skip
+        end = WAVE[-1], np.median(row[-50:]) + i * offset
+        ax.annotate(label, end, annotation_clip=False, **beside)
     ax.set(xlabel="vacuum wavelength (Å)", ylabel="normalised flux")
 
 
-def examples(panels, half_width=60.0):
-    """Observation, truth and estimate: the whole spectrum and three zooms, one row a panel.
+def examples(
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]], half_width: float = 60.0
+) -> Figure:
+    """Draw observation, truth and estimate: the whole spectrum and three zooms, one row a panel.
 
     Parameters
     ----------
@@ -44,6 +80,10 @@ def examples(panels, half_width=60.0):
         Each array of shape (3136,).
     half_width : float
         Å on either side of a line.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     zooms = ["Mg b", "Hα", "Ca II"]
     fig, axes = plt.subplots(
@@ -69,25 +109,40 @@ def examples(panels, half_width=60.0):
     return fig
 
 
-def histogram_against_normal(ax, samples, label, **style):
-    """Density of samples beside the standard normal that calibrated whitened residuals follow."""
-    edges = np.linspace(-5, 5, 101)
+def histogram_against_normal(ax: Axes, samples: ArrayLike, label: str, **style: Any) -> None:
+    """Draw the density of samples beside the standard normal that calibrated whitened residuals follow.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    samples : array
+        Whitened residuals, of any shape.
+    label : str
+        Name of the samples.
+    **style
+        Of their line, as matplotlib takes it.
+    """
+    edges = list(np.linspace(-5, 5, 101))
     ax.hist(np.ravel(samples), edges, density=True, histtype="step", lw=1.4, label=label, **style)
     x = np.linspace(-5, 5, 300)
+    normal = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
     if "N(0, 1)" not in ax.get_legend_handles_labels()[1]:
-        ax.plot(
-            x,
-            np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi),
-            color=TRUTH,
-            lw=0.8,
-            ls="--",
-            label="N(0, 1)",
-        )
+        ax.plot(x, normal, color=TRUTH, lw=0.8, ls="--", label="N(0, 1)")
 
 
-def products(made, title=""):
-    """One's own spectrum and what was made of it (:class:`specnb.observing.products.Products`): whole, and three
-    lines."""
+def products(made: Products, title: str = "") -> Figure:
+    """Draw a user's spectrum and what was made of it: the whole spectrum and three lines.
+
+    Parameters
+    ----------
+    made : specnb.observing.products.Products
+    title : str
+        Name of the spectrum.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     o, fig = made.observation, plt.figure(figsize=(13, 5.2))
     grid = fig.add_gridspec(2, 3)
     zooms = ["Mg b", "Hα", "Ca II"]

@@ -17,6 +17,18 @@ Restore = Callable[[torch.Tensor], Any]
 def numbers(name: str, value: Any, unit: u.UnitBase | None = None) -> torch.Tensor:
     """Convert ``value`` to a real tensor: tensors as they are, else float64; quantities in ``unit``.
 
+    Parameters
+    ----------
+    name : str
+        Of the argument, for messages.
+    value : array, torch.Tensor, astropy.units.Quantity or number
+    unit : astropy.units.UnitBase, optional
+        That quantities are converted to.
+
+    Returns
+    -------
+    torch.Tensor
+
     Raises
     ------
     ValueError
@@ -48,15 +60,10 @@ def numbers(name: str, value: Any, unit: u.UnitBase | None = None) -> torch.Tens
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Check that ``value`` is an int from ``least`` to ``most``; anything else, booleans too, is a ValueError."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | np.integer)
-        or not least <= value <= (most or value)
-    ):
-        raise ValueError(
-            f"{name} is {value!r}; give an integer of {least} "
-            + (f"to {most}" if most else "or more")
-        )
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= (most or value):
+        span = f"to {most}" if most else "or more"
+        raise ValueError(f"{name} is {value!r}; give an integer of {least} {span}")
     return int(value)
 
 
@@ -69,7 +76,7 @@ def spectra(flux: Any, ivar: Any, pixels: int = N_PIXELS) -> tuple[Observed, Res
         Normalised flux and its inverse variance on the native grid, shape (3136,) or (n, 3136), the same for both.
         ``ivar`` = 0 marks a bad pixel, whose flux may be anything.
     pixels : int
-        Of another instrument.
+        Pixels of a spectrum, where another instrument has another number.
 
     Returns
     -------
@@ -114,14 +121,15 @@ def spectra(flux: Any, ivar: Any, pixels: int = N_PIXELS) -> tuple[Observed, Res
             f"flux of spectrum {row} has a median of {float(level[row]):.4g}; divide it by its continuum"
         )
 
-    def restore(x):
+    def restore(x: torch.Tensor) -> Any:
         x = x[0] if single else x
         return x.numpy() if numpy_in else x
 
     return Observed(torch.where(w > 0, f, 1.0), w), restore
 
 
-def _refuse(name, value, bad, remedy):
+def _refuse(name: str, value: torch.Tensor, bad: torch.Tensor, remedy: str) -> None:
+    """Raise a ValueError that shows the first bad value, if there is any."""
     if bad.any():
         row, pixel = (int(i) for i in bad.nonzero()[0])
         raise ValueError(
