@@ -3,7 +3,7 @@
 from specnb import extras
 
 extras.need(
-    *("jupyter_book", "matplotlib", "nbformat", "papermill", "plotly", "seaborn"),
+    *("jupyter_book", "matplotlib", "nbformat", "papermill", "plotly", "pydantic", "seaborn"),
     extra="book",
     purpose="The book",
 )

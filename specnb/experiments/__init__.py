@@ -2,4 +2,4 @@
 
 from specnb import extras
 
-extras.need("matplotlib", "pandas", "sklearn", extra="book", purpose="An experiment")
+extras.need("matplotlib", "pandas", "pydantic", "sklearn", extra="book", purpose="An experiment")

@@ -1,30 +1,25 @@
 """Train a denoiser that ships and judge it on test stars."""
 
 import shutil
-from importlib.resources import files
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from specnb import extras, metrics, storage
+from specnb import metrics, storage
 from specnb.denoising import networks
 from specnb.denoising.denoise import denoise
+from specnb.metrics import Interval
 from specnb.sampling import reverse
 from specnb.training import cards, loop
 from specnb.training.objectives import OBJECTIVES
 from specnb.training.profiles import chosen, moments
+from specnb.world import streams
 from specnb.world.stars import Stars, simulate
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-Interval = tuple[float, float, float]
-"""Value, low and high."""
-
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
-TEST_SEED, N_TEST = 1001, 512
+TEST_SEED, N_TEST = streams.DENOISER_CARD_SEED, 512
 
 
 def make(
@@ -59,16 +54,6 @@ def make(
     if before:
         fresh.net.load_state_dict(before.net.state_dict())
     return loop.fit(fresh, how, seed, device, folder)
-
-
-def shipped(name: str) -> tuple["pd.DataFrame", dict[str, Any]]:
-    """Read the training log, a table, and the numbers of a model that ships."""
-    extras.need("pandas", extra="book", purpose="A training log")
-    import pandas as pd
-
-    folder = files("specnb") / "assets"
-    with (folder / f"{name}.csv").open() as file:
-        return pd.read_csv(file), storage.read(str(folder / f"{name}.json"))
 
 
 def improvements(estimate: Any, stars: Stars) -> dict[str, Interval]:
