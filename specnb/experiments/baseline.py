@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from specnb.denoising.networks import TARGETS
 from specnb.experiments.realism import Distances
 from specnb.experiments.results import Record
 from specnb.sampling import reverse
@@ -81,7 +82,7 @@ def failure(profile: str, seed: int, device: str, n: int = 8):
     loss = eps_loss(model, 64, seed + 3)
     read = {}
     for target in ("eps", "x0"):
-        model.target = target
+        model.target = TARGETS[target]
         read[target] = reverse.sample_prior(n, 50, 0.0, seed, model).cpu().numpy()
     return loss, read
 

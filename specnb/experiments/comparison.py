@@ -19,7 +19,6 @@ from specnb.experiments.realism import two_sample
 from specnb.experiments.results import Inside, Record
 from specnb.labels.oracle import oracle
 from specnb.metrics import Interval
-from specnb.observed import Observed
 from specnb.sampling.posterior import METHODS, dps, sample_posterior
 from specnb.spectral_lines.windows import strengths
 from specnb.training import yardstick
@@ -220,13 +219,13 @@ def sweep(scales, snr, n=8, n_samples=40, steps=100, seed=1) -> list[Guided]:
     list of Guided
         One for every scale.
     """
-    flux, ivar, x, good = (part[:n] for part in yardstick.observations(snr))
+    observed, x, good = (part[:n] for part in yardstick.observations(snr))
     least = np.mean(storage.read(yardstick.ASSET)["mse"][str(snr)][:n])
     model, rows = networks.load("bounded"), []
     for scale in scales:
         draws = torch.stack([
             dps(model, star, n_samples, steps, torch.Generator().manual_seed(seed), scale=scale)
-            for star in Observed(flux, ivar).split(1)
+            for star in observed.split(1)
         ])  # fmt: skip
         mse = metrics.per_spectrum("mse", draws.mean(1), x, good).mean()
         inside = metrics.pixel_coverage(draws.numpy(), x.numpy(), good.numpy(), 0.68, seed)

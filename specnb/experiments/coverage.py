@@ -165,6 +165,16 @@ def tree(learnt, judged) -> dict[str, Tree]:
     return out
 
 
+def pits(learnt, judged) -> dict[str, np.ndarray]:
+    """Return the PIT of all numbers together, of every step of :func:`tree`: step → (n,)."""
+    shares = {way: [] for way in WAYS}
+    for name, (draws, truth) in judged.items():
+        ways, _ = corrected(learnt[name], (draws, truth))
+        for way, x in ways.items():
+            shares[way].append(pit(x, truth))
+    return {way: np.concatenate(rows) for way, rows in shares.items()}
+
+
 def tarp(drawn, seed: int = 0) -> float:
     """Test all labels at once: p value of TARP; ``drawn`` comes from :func:`labels`."""
     draws, truth = (np.stack([pair[k] for pair in drawn.values()], -1) for k in (0, 1))

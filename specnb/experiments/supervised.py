@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from specnb import metrics
 from specnb.denoising import networks
 from specnb.denoising.denoise import denoise
+from specnb.experiments.parameters import fitted
 from specnb.experiments.results import Error, Inside, Record
 from specnb.metrics import Interval
-from specnb.observed import Observed
 from specnb.sampling.posterior import sample_posterior
-from specnb.world import fit
 from specnb.world.stars import Stars, simulate
 
 COMPARED = ("none", "pca", "dncnn", "bounded")
@@ -139,8 +137,7 @@ def parameters(level: Level) -> dict[str, dict[str, Error]]:
     """Fit labels to the spectra of every method, with the observation's errors; method → label → error."""
     out = {}
     for name in FITTED:
-        x, ivar = torch.as_tensor(level.estimates[name]), torch.as_tensor(level.stars.ivar)
-        found = fit.labels(Observed(x, ivar)).numpy()
+        found = fitted(level.estimates[name], level.stars.ivar)
         truth = [np.asarray(level.stars.labels[label]) for label in UNITS]
         out[name] = {
             label: Error(metrics.bias(found[:, i], true), metrics.scatter(found[:, i], true))

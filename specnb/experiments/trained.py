@@ -23,19 +23,14 @@ class Trained:
         Training log, a row every few steps.
     device : str
         Where it was trained, in words.
-    here : bool
-        Whether it was trained here, or ships.
+    parameters : int
+        That were trained.
     """
 
     model: torch.nn.Module
     log: pd.DataFrame
     device: str
-    here: bool
-
-    @property
-    def parameters(self) -> int:
-        """Count the parameters."""
-        return sum(p.numel() for p in self.model.parameters())
+    parameters: int
 
     @property
     def steps(self) -> int:
@@ -59,9 +54,11 @@ def network(name: str, train: bool, profile: str, seed: int, device: str) -> Tra
     """Load the network ``name`` that ships, or train it at a profile if ``train``."""
     if train:
         model, rows = training.make(profile, seed, device, name=name)
-        return Trained(model, pd.DataFrame(rows), storage.device_name(device), True)
+        count = sum(p.numel() for p in model.parameters())
+        return Trained(model, pd.DataFrame(rows), storage.device_name(device), count)
     assets = files("specnb") / "assets"
     with (assets / f"{name}.csv").open() as file:
         log = pd.read_csv(file)
     card = storage.read(assets / f"{name}.json")
-    return Trained(networks.load(name, device), log, card["provenance"]["device"], False)
+    trained_on = card["provenance"]["device"]
+    return Trained(networks.load(name, device), log, trained_on, card["parameters"])

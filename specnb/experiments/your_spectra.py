@@ -280,7 +280,7 @@ def repeated(pairs, inflate: bool, seed: int):
 def flagged(kinds) -> dict[str, Interval]:
     """Return the share of products with a quality flag; ``kinds`` is name → products, empty ones are left out."""
     return {
-        name: metrics.bootstrap(np.mean, np.array([bool(p.warnings) for p in made], "f8"))
+        name: metrics.bootstrap(np.mean, np.array([bool(p.flags) for p in made], "f8"))
         for name, made in kinds.items()
         if made
     }

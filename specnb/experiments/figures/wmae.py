@@ -1,0 +1,62 @@
+"""Figures of 04_wmae."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from specnb import plotting
+from specnb.denoising import networks
+from specnb.experiments import wmae
+from specnb.experiments.figures import shared
+from specnb.world.stars import simulate
+
+
+def training(log):
+    """Draw the loss and ρ against the training step."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 3.6))
+    left.plot(log.step, log.loss, color=plotting.DENOISED)
+    left.set(xlabel="step", ylabel="loss, of what is usual at its level", ylim=(0, None))
+    shared.training(log, right)
+    return fig
+
+
+def by_level(means):
+    """Draw wMAE of observation, plan and denoised spectra by level (:func:`specnb.experiments.wmae.means`)."""
+    fig, ax = plt.subplots(figsize=(7.5, 3.8))
+    levels = list(means)
+    for name, color, marker in (
+        ("noisy", plotting.OBSERVED, "s"),
+        ("denoised", plotting.DENOISED, "o"),
+    ):
+        value, length = shared.bars([means[s][name] for s in levels])
+        ax.errorbar(levels, value, length, marker=marker, color=color, capsize=3, label=name)
+    left = {s: 0.798 * s * (1 - gain / 100) for s, gain in wmae.PLAN.items()}
+    ax.plot(left.keys(), left.values(), "kx", ms=9, label="plan")
+    ax.set(xlabel="noise level s", ylabel="wMAE", xscale="log", yscale="log")
+    shared.steps_of_snr(ax, levels)
+    ax.legend()
+    return fig
+
+
+def residuals(model, levels, n: int, seed: int):
+    """Draw residuals at every level."""
+    fig, axes = plt.subplots(1, len(levels), figsize=(13, 3.4), sharey=True)
+    for ax, s in zip(axes, levels, strict=True):
+        stars = simulate(n, seed, level=s)
+        shared.residuals(ax, stars, networks.apply(model, stars.observed, stars.ivar))
+        ax.set_title(f"s = {s:g}")
+    axes[0].set_ylabel("density")
+    axes[0].legend(fontsize=8)
+    return fig
+
+
+def one_star(model, s: float, seed: int, device: str):
+    """Draw one star at a level; without noise at s = 0."""
+    one = simulate(1, seed, level=s or 1.0)
+    if s == 0:
+        title, observed = "s = 0, no noise", one.flux[0]
+        estimate = wmae.denoise_clean(model, one.flux, device)
+    else:
+        title = f"s = {s:g}, S/N {5 / s:.0f}"
+        observed = np.where(one.ivar > 0, one.observed, np.nan)[0]
+        estimate = networks.apply(model, one.observed, one.ivar)
+    return plotting.examples([(title, observed, one.flux[0], estimate[0])])
