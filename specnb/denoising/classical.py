@@ -36,6 +36,7 @@ and MSE does not mind losing lines. Ranks of 100 and more agree to 0.1 points; 2
 nothing to tune.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -227,7 +228,8 @@ def moments(n: int = N_STARS, rank: int = RANK) -> tuple[torch.Tensor, torch.Ten
 
 def wiener(device: str = "cpu", rank: int = RANK) -> LinearDenoiser:
     """Make the linear optimum: the posterior mean of a Gaussian prior with the stars' moments."""
-    return LinearDenoiser(*(part.to(device) for part in moments(rank=rank)))
+    mean, basis, diagonal = (part.to(device) for part in moments(rank=rank))
+    return LinearDenoiser(mean, basis, diagonal)
 
 
 @dataclass
@@ -303,7 +305,7 @@ class GaussianProcess(Denoiser):
         return mean + apply(density, root * x)
 
 
-METHODS = {
+METHODS: dict[str, Callable[..., Denoiser]] = {
     "none": Observation,
     "savgol": SavitzkyGolay,
     "wavelet": Wavelet,
@@ -313,7 +315,7 @@ METHODS = {
 }
 """Name → what makes the denoiser, with its settings."""
 
-SETTINGS = {
+SETTINGS: dict[str, list[dict[str, Any]]] = {
     "savgol": [{"window": 1, "order": 0}]
     + [{"window": w, "order": 2} for w in (5, 7, 9, 11, 13, 15, 19, 25, 35, 51, 71, 101)]
     + [{"window": w, "order": 4} for w in (9, 11, 13, 15, 19, 25, 35, 51, 71, 101, 151)],
@@ -345,7 +347,7 @@ def tune(method: str, n: int = 64, seed: int = 0) -> dict[str, list[float]]:
     """
     if method not in SETTINGS:
         raise ValueError(f"method is {method!r}; choose one of {sorted(SETTINGS)}")
-    table = {_said(setting): [] for setting in SETTINGS[method]}
+    table: dict[str, list[float]] = {_said(setting): [] for setting in SETTINGS[method]}
     for i, limits in enumerate(BINS):
         stars = draw(n, streams.generator("validation", seed, streams.TUNING + i), snr=limits)
         observed = Observed(stars.y.where(stars.good, 1.0), stars.ivar)

@@ -45,6 +45,7 @@ class LocalPosterior(SpectrumPosterior):
 
     def __init__(self, denoiser: SubspaceDenoiser, state: Observed, beside: Look | tuple[()] = ()):
         self._of, self.state = denoiser, state
+        self.wide: tuple[torch.Tensor, torch.Tensor]  # J and v, as wide as stars really scatter
         self.linear, self.seen = denoiser.look(state)
         estimate, directions, variance, shift, self.wide = denoiser.net(*self.seen, beside)
         with torch.autocast(state.device.type, enabled=False):
@@ -127,6 +128,12 @@ class SubspaceDenoiser(StarDenoiser, nn.Module):
 
     observations = 1
     """How many observations of a star the network looks at."""
+
+    basis: torch.Tensor
+    diagonal: torch.Tensor
+    first: torch.Tensor
+    rest: torch.Tensor
+    pairs: torch.Tensor
 
     def __init__(
         self, net: LocalPriorNet, mean: torch.Tensor, basis: torch.Tensor, diagonal: torch.Tensor
@@ -251,8 +258,8 @@ class _Given(Denoiser):
 
     def posterior(self, observed: Observed) -> LocalPosterior:
         """Look at states of a star whose observation is known."""
-        seen = tuple(part.expand(len(observed), *part.shape[1:]) for part in self._seen)
-        return LocalPosterior(self._denoiser, observed, seen)
+        z, sd, level = (part.expand(len(observed), *part.shape[1:]) for part in self._seen)
+        return LocalPosterior(self._denoiser, observed, (z, sd, level))
 
 
 class BlindDenoiser(SubspaceDenoiser):

@@ -21,7 +21,7 @@ from torch import nn
 
 from specnb import storage, validate
 from specnb.denoising import local_prior
-from specnb.denoising.base import Denoiser, PointEstimate, StarDenoiser, descend
+from specnb.denoising.base import PointEstimate, StarDenoiser, descend
 from specnb.denoising.nets import DnCNN1D, LocalPriorNet, UNet1D
 from specnb.denoising.noisemaps import coordinate
 from specnb.observed import Observed
@@ -74,6 +74,8 @@ class PixelDenoiser(StarDenoiser, nn.Module):
         What the network's answer stands for, one of ``TARGETS``.
     """
 
+    std: Tensor
+
     def __init__(self, net: nn.Module, mean: Tensor, std: Tensor, target: Target = v):
         super().__init__()
         self.net, self.target = net, target
@@ -113,7 +115,7 @@ class PixelDenoiser(StarDenoiser, nn.Module):
         return self.posterior(Observed.state(u, m)).mean
 
 
-NETS = {"unet": UNet1D, "dncnn": DnCNN1D}
+NETS: dict[str, Callable[..., nn.Module]] = {"unet": UNet1D, "dncnn": DnCNN1D}
 """Name in a file's configuration → network on pixels."""
 
 
@@ -151,7 +153,8 @@ def fresh(
         if kind in local_prior.KINDS:
             made = local_prior.KINDS[kind]
             return made(LocalPriorNet(**config, observations=made.observations), *moments)
-        return PixelDenoiser(NETS[kind](3, **config), *moments, TARGETS[target])
+        mean, std = moments
+        return PixelDenoiser(NETS[kind](3, **config), mean, std, TARGETS[target])
 
 
 def save(denoiser: nn.Module, config: dict, path: str | Path) -> None:
@@ -217,7 +220,7 @@ def in_batches(function: Callable[..., Tensor], *tensors: Tensor, size: int = 25
 
 
 def apply(
-    denoiser: Denoiser, flux: ArrayLike | Tensor, ivar: ArrayLike | Tensor, steps: int = 1
+    denoiser: StarDenoiser, flux: ArrayLike | Tensor, ivar: ArrayLike | Tensor, steps: int = 1
 ) -> np.ndarray | Tensor:
     """Denoise with a model in hand; arguments and result as :func:`specnb.denoise`.
 

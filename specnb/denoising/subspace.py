@@ -82,13 +82,15 @@ class LinearPosterior(SpectrumPosterior):
 
     def draw(self, rng: torch.Generator) -> torch.Tensor:
         """Draw clean spectra: components of their posterior, and of each pixel what they leave open; (n, pixels)."""
-        like = {"generator": rng, "device": self.residual.device, "dtype": self.z.dtype}
-        normal = torch.randn(self.z.shape, **like)[..., None].double()
-        away = torch.linalg.solve_triangular(self.root.mT, normal, upper=True)[..., 0]
-        own = (self.diagonal * (1 - self.diagonal * self.weight)).clamp(min=0).sqrt()
-        return self.spectrum(self.z + away.to(self.z.dtype)) + own * torch.randn(
-            self.residual.shape, **like
-        )
+
+        def normal(like):
+            return torch.randn(like.shape, generator=rng, device=like.device, dtype=like.dtype)
+
+        steps = normal(self.z)[..., None].double()
+        away = torch.linalg.solve_triangular(self.root.mT, steps, upper=True)[..., 0]
+        x = self.spectrum(self.z + away.to(self.z.dtype))
+        own = self.diagonal * (1 - self.diagonal * self.weight)
+        return x + own.clamp(min=0).sqrt() * normal(self.residual)
 
     def spectrum(self, z: torch.Tensor) -> torch.Tensor:
         """Compute x̂(z), shape (n, pixels), of ``z`` (n, k)."""
@@ -175,18 +177,16 @@ class LinearPosterior(SpectrumPosterior):
 
         A draw of the prior and one of the noise, seen through the same gain (Papandreou & Yuille 2010).
         """
-        (n, k, j), like = directions.shape, {"generator": rng, "device": variance.device}
-        drawn = (directions @ torch.randn(n, j, 1, **like))[..., 0] + variance.sqrt() * torch.randn(
-            n, k, **like
-        )
+        n, k, j = directions.shape
+
+        def normal(*shape):
+            return torch.randn(*shape, generator=rng, device=variance.device)
+
+        drawn = (directions @ normal(n, j, 1))[..., 0] + variance.sqrt() * normal(n, k)
         a = self.information()
-        jitter = (
-            1e-10
-            * a.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-            * torch.eye(k, device=a.device)
-        )
-        root = torch.linalg.cholesky(a + jitter)
-        noise = (root @ torch.randn(n, k, 1, **like).double())[..., 0]
+        typical = a.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        root = torch.linalg.cholesky(a + 1e-10 * typical * torch.eye(k, device=a.device))
+        noise = (root @ normal(n, k, 1).double())[..., 0]
         right = noise - (a @ drawn.double()[..., None])[..., 0]
         return drawn + self.gain(right, directions, variance).to(drawn.dtype)
 

@@ -4,9 +4,12 @@ The weights are :math:`\pi(z)/q(z)`, π the posterior of :mod:`specnb.labels.ora
 the flow has not learnt costs effective draws and no bias, as long as its draws cover the posterior.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from astropy.table import Table
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
@@ -16,6 +19,9 @@ from specnb.labels.oracle import log_posterior
 from specnb.observed import Observed
 from specnb.sampling.importance import resample
 from specnb.world import fit, prior, streams
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 BATCH = 64
 """Stars that are inferred together."""
@@ -71,6 +77,8 @@ def draws(
     flow: flows.LabelFlow | None = None,
 ) -> Table:
     """Draw labels as :func:`infer` does, of observations that were checked."""
+    from astropy.table import Table  # here, because it takes long to import
+
     flow = flow or flows.load(str(observed.device))
     wanted = n_samples * (OVERSAMPLING if refine else 1)
     firsts, parts, shares = range(0, len(observed), BATCH), [], []

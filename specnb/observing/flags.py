@@ -123,7 +123,7 @@ RULES = (
     Rule(
         Quality.FAR_FROM_TRAINING,
         lambda f: f"components far from those of the stars of training ({f.distance:.0f})",
-        lambda f: f.distance > np.interp(f.snr, *DISTANCE),
+        lambda f: f.distance > float(np.interp(f.snr, *DISTANCE)),
     ),
     Rule(
         Quality.LOW_RESOLUTION,

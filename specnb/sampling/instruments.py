@@ -3,13 +3,18 @@ r"""Linear operators A by which another instrument sees a native spectrum: y = A
 Each is a sparse matrix with rows that sum to 1, so that a continuum of 1 stays 1. A mask needs none: ivar = 0.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from scipy.sparse import csr_array, eye_array, sparray
-from scipy.special import erf
 
 from specnb.grid import DLOGLAM, N_PIXELS, SIGMA_PER_FWHM
 from specnb.world.stars import RESOLUTION
+
+if TYPE_CHECKING:
+    from scipy.sparse import sparray
 
 REACH = 5
 """Standard deviations at which a line-spread function ends."""
@@ -20,17 +25,21 @@ class Operator:
 
     Parameters
     ----------
-    matrix : scipy.sparse array
+    matrix : scipy.sparse array or numpy.ndarray
         Shape (k, pixels).
     """
 
-    def __init__(self, matrix: sparray):
+    def __init__(self, matrix: sparray | np.ndarray):
+        from scipy.sparse import (
+            csr_array,  # here and below: samplers of the native instrument can do without
+        )
+
         self.matrix = csr_array(matrix)
         self._there, self._back = (self._tensor(m) for m in (self.matrix, self.matrix.T))
 
     @staticmethod
     def _tensor(matrix: sparray) -> torch.Tensor:
-        m = csr_array(matrix).astype("f4").tocoo()
+        m = matrix.astype("f4").tocoo()
         index = torch.from_numpy(np.stack(m.coords).astype("i8"))
         return torch.sparse_coo_tensor(
             index, torch.from_numpy(m.data), m.shape, check_invariants=True
@@ -47,6 +56,8 @@ class Operator:
 
 def identity(pixels: int = N_PIXELS) -> Operator:
     """Make the native instrument."""
+    from scipy.sparse import eye_array
+
     return Operator(eye_array(pixels, format="csr"))
 
 
@@ -64,11 +75,13 @@ def lower_resolution(resolution: float, pixels: int = N_PIXELS) -> Operator:
         raise ValueError(
             f"resolution is {resolution}; give one below {RESOLUTION:g}, that of the native spectra"
         )
+    from scipy.special import erf
+
     width = SIGMA_PER_FWHM * np.sqrt(resolution**-2 - RESOLUTION**-2) / (np.log(10) * DLOGLAM)
     away = np.arange(pixels)[None] - np.arange(pixels)[:, None]
     cumulative = [0.5 * (1 + erf((away + side) / (np.sqrt(2) * width))) for side in (-0.5, 0.5)]
     kernel = np.where(np.abs(away) <= REACH * width + 1, cumulative[1] - cumulative[0], 0.0)
-    return Operator(csr_array(kernel / kernel.sum(1, keepdims=True)))
+    return Operator(kernel / kernel.sum(1, keepdims=True))
 
 
 def rebin(factor: float, pixels: int = N_PIXELS) -> Operator:
@@ -84,4 +97,4 @@ def rebin(factor: float, pixels: int = N_PIXELS) -> Operator:
     low = factor * np.arange(int(pixels / factor))[:, None]
     old = np.arange(pixels)[None]
     overlap = np.clip(np.minimum(low + factor, old + 1) - np.maximum(low, old), 0, None)
-    return Operator(csr_array(overlap / factor))
+    return Operator(overlap / factor)

@@ -9,18 +9,22 @@ is as likely as an up-crossing of t: with the correlation ρ of neighbours, :mat
 (1+\rho)})` a pixel and sign, :math:`\mathcal T` Owen's function (Rice 1944 for a discrete sequence).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from astropy.table import Table
 from numpy.typing import ArrayLike
-from scipy.ndimage import correlate1d
-from scipy.special import ndtr, owens_t
 
 from specnb import validate
 from specnb.denoising.denoise import named
 from specnb.grid import DLOGLAM, SIGMA_PER_FWHM, WAVE
 from specnb.observed import Observed
 from specnb.world.stars import RESOLUTION
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 SIGMA = SIGMA_PER_FWHM / (RESOLUTION * np.log(10) * DLOGLAM)
 """Standard deviation of the line-spread function in pixels, 1.02."""
@@ -33,14 +37,20 @@ LINE = np.exp(-0.5 * (_OFFSETS / SIGMA) ** 2)
 
 def matched_filter(residual: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute T and depth (positive in absorption) of a line at every pixel, (n, pixels); NaN without data."""
+    from scipy.ndimage import (
+        correlate1d,  # here and below, because scipy's rooms take long to import
+    )
+
     weight = correlate1d(ivar, LINE**2, mode="constant")
     signal = correlate1d(-residual * ivar, LINE, mode="constant")
     with np.errstate(invalid="ignore", divide="ignore"):
         return signal / np.sqrt(weight), signal / weight
 
 
-def false_alarm(t: ArrayLike, n: int) -> np.ndarray:
+def false_alarm(t: np.ndarray | float, n: int) -> np.ndarray:
     """Compute the probability that noise alone exceeds \\|T\\| = t somewhere in ``n`` pixels."""
+    from scipy.special import ndtr, owens_t
+
     rho = np.correlate(LINE, LINE, "full")[2 * RADIUS + 1] / (LINE**2).sum()
     crossings = 2 * owens_t(t, np.sqrt((1 - rho) / (1 + rho)))
     return -np.expm1(-2 * (n * crossings + ndtr(-t)))
@@ -82,7 +92,8 @@ def anomalies(
 
 def find(observed: Observed, denoised: torch.Tensor, p_value: float = 0.01) -> Table:
     """Find the windows of :func:`anomalies`, of n spectra that were checked and denoised (n, 3136)."""
-    from scipy.signal import find_peaks  # here, because it takes half a second to import
+    from astropy.table import Table
+    from scipy.signal import find_peaks
 
     pair = observed.flux - denoised, observed.ivar
     residual, weight = (v.double().cpu().numpy() for v in pair)

@@ -14,10 +14,11 @@ from specnb.labels import flows
 from specnb.labels.inference import infer
 from specnb.training import cards, loop, objectives
 from specnb.training.profiles import chosen
-from specnb.world import prior
-from specnb.world.stars import draw, generator, simulate
+from specnb.world import prior, streams
+from specnb.world.stars import draw, simulate
 
-SNRS, N_STARS, SEED, TEST_SEED, N_TEST = (5, 10, 20, 50, 100), 128, 20261126, 1003, 512
+SNRS, N_STARS, N_TEST = (5, 10, 20, 50, 100), 128, 512
+SEED, TEST_SEED = streams.FLOW_SEED, streams.FLOW_CARD_SEED
 
 
 @torch.no_grad()
@@ -31,7 +32,7 @@ def judge(flow: flows.LabelFlow) -> dict[str, float]:
     """
     out = {}
     for snr in SNRS:
-        batch = draw(N_STARS, generator("validation", SEED, snr), snr=(snr, snr))
+        batch = draw(N_STARS, streams.generator("validation", SEED, snr), snr=(snr, snr))
         z = prior.to_normal(batch.labels.double()).float()
         observed = objectives.observed(flow.denoiser, batch)
         out[f"nll_{snr}"] = -float(flow.log_prob(z, observed).mean())

@@ -67,8 +67,7 @@ def labels(flow: Any, batch: Batch) -> Errors:
     z = prior.to_normal(batch.labels.double()).float()
     seen = observed(flow.denoiser, batch)
     first, second = (
-        part.clamp(max=10) + (part - 10).clamp(min=0).log1p()
-        for part in flow.surprise(z, seen)
+        part.clamp(max=10) + (part - 10).clamp(min=0).log1p() for part in flow.surprise(z, seen)
     )
     return first + second, None
 

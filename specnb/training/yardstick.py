@@ -13,25 +13,28 @@ from specnb import storage, validate
 from specnb.labels.oracle import sample
 from specnb.metrics import per_spectrum
 from specnb.observed import Observed
+from specnb.world import streams
 from specnb.world.fit import default_world
-from specnb.world.stars import draw, generator
+from specnb.world.stars import draw
 
-SNRS, N_STARS, SEED = (5, 10, 20, 50, 100), 32, 20261125
+SNRS, N_STARS, SEED = (5, 10, 20, 50, 100), 32, streams.YARDSTICK_SEED
 ASSET = Path(str(files("specnb"))) / "assets" / "yardstick.json"
 
 
 @lru_cache(maxsize=len(SNRS))
-def observations(snr: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def observations(snr: int) -> tuple[Observed, torch.Tensor, torch.Tensor]:
     """Draw the stars of one S/N.
 
     Returns
     -------
-    flux, ivar, x, good : torch.Tensor
-        Checked observation, truth and good pixels, (32, 3136) each.
+    observed : Observed
+        32 spectra.
+    x, good : torch.Tensor
+        Truth and good pixels, (32, 3136) each.
     """
-    batch = draw(N_STARS, generator("validation", SEED, snr), snr=(snr, snr))
+    batch = draw(N_STARS, streams.generator("validation", SEED, snr), snr=(snr, snr))
     observed, _ = validate.spectra(batch.y, batch.ivar)
-    return observed.flux, observed.ivar, batch.x, batch.good
+    return observed, batch.x, batch.good
 
 
 def measure(path: str | Path | None = None) -> Path:
@@ -49,8 +52,8 @@ def measure(path: str | Path | None = None) -> Path:
     """
     start, made, mse, flagged = monotonic(), storage.provenance("cpu", SEED), {}, 0
     for snr in SNRS:
-        flux, ivar, x, good = observations(snr)
-        posterior = sample(default_world(), Observed(flux, ivar), n_samples=2560, seed=SEED)
+        observed, x, good = observations(snr)
+        posterior = sample(default_world(), observed, n_samples=2560, seed=SEED)
         mse[str(snr)] = [float(v) for v in per_spectrum("mse", posterior.mean(), x, good)]
         flagged += int(posterior.flags.sum())
     numbers = {"stars": N_STARS, "flagged": flagged, "mse": mse}
@@ -61,7 +64,7 @@ def rho(denoiser: Any) -> dict[str, float]:
     """Measure the error of a denoiser's means over that of the exact ones, ``rho_5`` to ``rho_100`` by S/N."""
     best, out = storage.read(ASSET)["mse"], {}
     for snr in SNRS:
-        flux, ivar, x, good = observations(snr)
-        mse = per_spectrum("mse", denoiser.denoise(Observed(flux, ivar)), x, good)
+        observed, x, good = observations(snr)
+        mse = per_spectrum("mse", denoiser.denoise(observed), x, good)
         out[f"rho_{snr}"] = float(np.sqrt(mse.mean() / np.mean(best[str(snr)])))
     return out

@@ -17,7 +17,7 @@ import torch
 from specnb.observed import Observed
 from specnb.world import prior
 from specnb.world.continuum import Continuum
-from specnb.world.emulator import load_emulator
+from specnb.world.emulator import Emulator, load_emulator
 from specnb.world.prior import CONTINUUM_SIGMA
 from specnb.world.stars import RESOLUTION, legendre, normalised
 
@@ -46,7 +46,7 @@ def prior_continuum(device: str = "cpu") -> Continuum:
 class World:
     """What turns labels into a spectrum: emulator, resolving power, continuum."""
 
-    emulator: torch.nn.Module
+    emulator: Emulator
     continuum: Continuum
     resolution: float = RESOLUTION
 
