@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from specnb import extras
 from specnb.grid import WAVE
+from specnb.spectral_lines import line_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ import seaborn as sns  # noqa: E402
 PALETTE = sns.color_palette("colorblind")
 TRUTH, OBSERVED, DENOISED, REFERENCE = "black", PALETTE[7], PALETTE[0], PALETTE[1]
 
-LINES = {"Hβ": 4862.7, "Mg b": 5176.6, "Na D": 5893.8, "Hα": 6564.6, "Ca II": 8544.4}
+LINES = {name: line.wave for name, line in line_table.LINES.items() if line.wide}
 """Vacuum wavelengths in Å at which figures zoom in."""
 
 
@@ -85,7 +86,7 @@ def examples(
     -------
     matplotlib.figure.Figure
     """
-    zooms = ["Mg b", "Hα", "Ca II"]
+    zooms = ["Mg b", "Hα", "Ca II 8542"]
     fig, axes = plt.subplots(
         len(panels),
         1 + len(zooms),
@@ -145,7 +146,7 @@ def products(made: Products, title: str = "") -> Figure:
     """
     o, fig = made.observation, plt.figure(figsize=(13, 5.2))
     grid = fig.add_gridspec(2, 3)
-    zooms = ["Mg b", "Hα", "Ca II"]
+    zooms = ["Mg b", "Hα", "Ca II 8542"]
     axes = [fig.add_subplot(grid[0, :]), *(fig.add_subplot(grid[1, k]) for k in range(3))]
     shown = np.where(o.ivar > 0, o.flux, np.nan)
     for ax, name in zip(axes, [None, *zooms], strict=True):

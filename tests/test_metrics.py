@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import binomtest
 
 from specnb import metrics
-from specnb.grid import WAVE
 
 TRUTH = np.zeros((2, 4))
 ESTIMATE = np.array([[1.0, -1.0, 2.0, 99.0], [0.0, 2.0, 0.0, 0.0]])
@@ -182,51 +181,6 @@ def test_snr_bins():
     assert metrics.snr_bin(10) == 1
 
 
-# --- equivalent widths ------------------------------------------------------------------------------------------------
-
-WINDOW, BANDS = (6540.0, 6590.0), ((6500.0, 6530.0), (6600.0, 6640.0))
-
-
-def gaussian_line(centre=6564.6, depth=0.5, width=3.0):
-    """A line of known EW, depth · width · √(2π), on a sloped continuum; (1, 3136) and the EW."""
-    continuum = 1.1 + 1e-3 * (WAVE - 6500)
-    flux = continuum * (1 - depth * np.exp(-0.5 * ((WAVE - centre) / width) ** 2))
-    return flux[None], depth * width * np.sqrt(2 * np.pi)
-
-
-def test_equivalent_width_of_a_gaussian_line():
-    flux, expected = gaussian_line()
-    good = np.ones(flux.shape, dtype=bool)
-    assert metrics.equivalent_width(flux, good, WINDOW, BANDS) == pytest.approx(
-        [expected], rel=1e-4
-    )
-    assert metrics.equivalent_width(1 + 0 * flux, good, WINDOW, BANDS) == pytest.approx(
-        [0], abs=1e-12
-    )
-
-
-def test_equivalent_width_of_a_part_of_a_line():
-    """A box of depth 0.2 over window and beyond: EW = 0.2 × the window's width, whatever its fractions of pixels."""
-    flux = np.where((WAVE > 6535) & (WAVE < 6595), 0.8, 1.0)[None]
-    for low in (6540.0, 6540.3, 6540.9):
-        value = metrics.equivalent_width(flux, flux > 0, (low, 6590.0), BANDS)
-        assert value == pytest.approx([0.2 * (6590 - low)])
-
-
-def test_equivalent_width_bridges_gaps_and_leaves_bad_pixels_out():
-    flux, expected = gaussian_line(width=6.0)
-    flux, good = np.repeat(flux, 3, 0), np.ones((3, 3136), dtype=bool)
-    good[0, np.searchsorted(WAVE, 6561)] = (
-        False  # on the flank of the line, where the profile is almost straight
-    )
-    good[0, np.searchsorted(WAVE, 6510)] = False  # in a band
-    good[1, (WAVE > 6500) & (WAVE < 6520)] = False  # most of a band
-    good[2, (WAVE > 6550) & (WAVE < 6580)] = False  # most of the window
-    value = metrics.equivalent_width(np.where(good, flux, np.nan), good, WINDOW, BANDS)
-    assert value[0] == pytest.approx(expected, rel=5e-3)
-    assert np.isnan(value).tolist() == [False, True, True]
-
-
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 ONE = np.ones((1, 3136))
@@ -272,22 +226,6 @@ STARS = np.zeros(3)
         ),
         (lambda: metrics.coverage(np.zeros((3, 9)) + np.inf, STARS), r"draws is inf at \(0, 0\)"),
         (lambda: metrics.snr_bin([5, -1]), "snr is -1.0"),
-        (
-            lambda: metrics.equivalent_width(ONE[:, :9], ONE, WINDOW, BANDS),
-            r"flux has shape \(1, 9\)",
-        ),
-        (
-            lambda: metrics.equivalent_width(ONE, ONE, (9000, 9010), BANDS),
-            r"window is \(9000, 9010\)",
-        ),
-        (
-            lambda: metrics.equivalent_width(ONE, ONE, (6510, 6590), BANDS),
-            "one band on either side of the window",
-        ),
-        (
-            lambda: metrics.equivalent_width(ONE * np.nan, ONE, WINDOW, BANDS),
-            "flux of spectrum 0 is nan at pixel 0",
-        ),
     ],
 )
 def test_errors(call, message):

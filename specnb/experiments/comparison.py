@@ -20,7 +20,7 @@ from specnb.experiments.results import Inside, Record
 from specnb.labels.oracle import oracle
 from specnb.metrics import Interval
 from specnb.sampling.posterior import METHODS, dps, sample_posterior
-from specnb.spectral_lines.windows import strengths
+from specnb.spectral_lines.equivalent_width import strengths
 from specnb.training import yardstick
 from specnb.world import streams
 from specnb.world.prior import LABELS

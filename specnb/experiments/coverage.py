@@ -15,7 +15,7 @@ from specnb.experiments.parameters import columns, judge
 from specnb.experiments.results import Inside, Record
 from specnb.labels.inference import infer
 from specnb.sampling.posterior import sample_posterior
-from specnb.spectral_lines.windows import strengths
+from specnb.spectral_lines.equivalent_width import strengths
 from specnb.world import streams
 from specnb.world.prior import LABELS
 from specnb.world.stars import draw, generator, simulate
@@ -102,7 +102,7 @@ def labels(stars, n_samples, seed, refine=False):
 
 
 def widths(stars, n_samples, seed, **settings):
-    """Draw the equivalent widths of :mod:`specnb.spectral_lines.windows` from draws of spectra; as :func:`labels`.
+    """Draw the equivalent widths of :mod:`specnb.spectral_lines.line_table` from draws of spectra; as :func:`labels`.
 
     ``settings`` go to :func:`specnb.sample_posterior`.
     """

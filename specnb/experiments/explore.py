@@ -18,6 +18,7 @@ from specnb.experiments import interactive
 from specnb.experiments.results import Record
 from specnb.sampling.posterior import band
 from specnb.spectral_lines import indices
+from specnb.spectral_lines.line_table import LINES
 from specnb.world import noise, prior
 from specnb.world.stars import generator, synthesize
 
@@ -124,7 +125,7 @@ def look(teff, logg, m_h, snr, method="bounded", alpha_m=0.0, rv=0.0, vsini=5.0,
     three = np.stack([truth, observed, denoised])
     masks = np.stack([np.ones_like(ivar), ivar, np.ones_like(ivar)])
     widths = np.asarray(indices.lines(three, rv, masks)["ew"]).reshape(3, -1)
-    lines = dict(zip(indices.INDICES, widths.T, strict=True))
+    lines = dict(zip(LINES, widths.T, strict=True))
     return View(
         truth, np.where(good, observed, np.nan), denoised, ivar, band(observed, ivar), lines
     )

@@ -17,7 +17,7 @@ from scipy.signal import find_peaks
 from specnb.experiments.results import Record
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.spectral_lines.anomalies import RADIUS, SIGMA, anomalies, matched_filter
-from specnb.spectral_lines.windows import WINDOWS
+from specnb.spectral_lines.line_table import LINES
 from specnb.world.stars import simulate
 
 HALF_WIDTH = 4
@@ -92,9 +92,9 @@ def fill_line(flux, rv, name="Hα", share=1.0):
     """Fill a line of every spectrum up to its local continuum, as emission would; arguments and result as above.
 
     ``rv`` (n,) in km/s; the continuum is the straight line between the ends of the window of
-    :mod:`specnb.spectral_lines.windows`.
+    :mod:`specnb.spectral_lines.line_table`.
     """
-    (low, high), _ = WINDOWS[name]
+    low, high = LINES[name].wide.window
     velocity = np.asarray(rv)[:, None] / SPEED_OF_LIGHT
     rest = WAVE / (1 + velocity)
     middle, half = 0.5 * (low + high), 0.25 * (high - low)
@@ -151,13 +151,13 @@ def measure(estimators, snr, n, seed=1) -> Erased:
     Returns
     -------
     Erased
-        Of "added line" (of a random depth from 3 to 30 %), "Hα filled" and "Ca II 8544 filled".
+        Of "added line" (of a random depth from 3 to 30 %), "Hα filled" and "Ca II 8542 filled".
     """
     stars, rng = simulate(n, seed, snr=snr), np.random.default_rng([seed, int(snr)])
     depth = 0.03 * 10 ** rng.random((n, 1))
     rv = np.asarray(stars.labels["rv"])
     put = {"added line": add_lines(stars.flux, depth, rng)}
-    put |= {f"{name} filled": fill_line(stars.flux, rv, name) for name in ("Hα", "Ca II 8544")}
+    put |= {f"{name} filled": fill_line(stars.flux, rv, name) for name in ("Hα", "Ca II 8542")}
     before = {name: estimate(stars.observed, stars.ivar) for name, estimate in estimators.items()}
     survived, features = {name: {} for name in estimators}, {}
     for feature, (changed, window) in put.items():

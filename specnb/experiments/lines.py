@@ -12,6 +12,7 @@ from specnb.experiments import estimators
 from specnb.experiments.results import Error, Record
 from specnb.labels.oracle import oracle
 from specnb.spectral_lines import indices, velocity
+from specnb.spectral_lines.line_table import LINES
 from specnb.world.stars import simulate
 
 QUANTITIES = ("ew", "depth", "velocity", "continuum")
@@ -92,7 +93,7 @@ def errors(flux, truth, rv, ivar=None, seed: int = 0) -> dict[str, Line]:
     """
     found, right = indices.lines(flux, rv, ivar), indices.lines(truth, rv)
     out = {}
-    for line in indices.INDICES:
+    for line in LINES:
         here = found["line"] == line
         a, b = found[here], right[here]
         typical = float(np.nanmedian(b["ew"]))

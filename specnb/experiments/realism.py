@@ -20,7 +20,7 @@ from specnb.denoising.emulator_fit import EmulatorFit
 from specnb.experiments.results import Record
 from specnb.metrics import Interval
 from specnb.observed import Observed
-from specnb.spectral_lines.windows import strengths
+from specnb.spectral_lines.equivalent_width import strengths
 
 MISFIT_SNR = 100.0
 

@@ -1,47 +1,17 @@
 r"""What a spectroscopist measures of a line, at rest: equivalent width, depth, velocity and local continuum.
 
-Windows and side bands are those of the literature, given in air: Hβ, Mg b and Na D of the Lick system (Worthey et al.
-1994, ApJS 94, 687; Trager et al. 1998, ApJS 116, 1), Hα of Nelan et al. 2005 (ApJ 632, 137; their :math:`H\alpha_A`),
-and the calcium triplet of Cenarro et al. 2001 (MNRAS 326, 959) with the side bands of La Barbera et al. 2013 (MNRAS
-433, 3017). The red side band of Mg b begins where its window ends.
+The lines and their windows are those of :mod:`specnb.spectral_lines.line_table`.
 """
 
-import astropy.units as u
 import numpy as np
 import torch
 from astropy.table import Table
 from numpy.typing import ArrayLike
-from specutils.utils.wcs_utils import air_to_vac
 
 from specnb import validate
 from specnb.grid import SPEED_OF_LIGHT, WAVE
-from specnb.metrics import equivalent_width
-
-AIR = {
-    "Hβ": (4861.33, (4847.875, 4876.625), (4827.875, 4847.875), (4876.625, 4891.625)),
-    "Mg b": (5176.4, (5160.125, 5192.625), (5142.625, 5160.125), (5192.625, 5206.375)),
-    "Na D": (5892.94, (5876.875, 5909.375), (5860.625, 5875.625), (5922.125, 5948.125)),
-    "Hα": (6562.80, (6554.0, 6575.0), (6515.0, 6540.0), (6575.0, 6585.0)),
-    "Ca II 8498": (8498.02, (8484.0, 8513.0), (8474.0, 8484.0), (8563.0, 8577.0)),
-    "Ca II 8542": (8542.09, (8522.0, 8562.0), (8474.0, 8484.0), (8563.0, 8577.0)),
-    "Ca II 8662": (8662.14, (8642.0, 8682.0), (8619.0, 8642.0), (8700.0, 8725.0)),
-}
-"""Rest wavelength (of Mg b and Na D that of the blend), window, blue and red side band; air, Å."""
-
-
-def _vacuum(values: ArrayLike) -> np.ndarray:
-    """Convert wavelengths in air to vacuum, Å."""
-    return air_to_vac(np.asarray(values) * u.AA, scheme="iteration").to_value(u.AA)
-
-
-def _in_vacuum(rest, window, blue, red):
-    """Convert an entry of ``AIR`` to vacuum, with the side bands together."""
-    bands = tuple(_vacuum(blue)), tuple(_vacuum(red))
-    return float(_vacuum(rest)), tuple(_vacuum(window)), bands
-
-
-INDICES = {name: _in_vacuum(*ranges) for name, ranges in AIR.items()}
-"""The same in vacuum: rest wavelength, window, side bands."""
+from specnb.spectral_lines.equivalent_width import equivalent_width
+from specnb.spectral_lines.line_table import LINES
 
 
 def _local(flux, good, wave, window, bands):
@@ -120,13 +90,14 @@ def lines(
     rows = []
     for i, (f, g, v) in enumerate(zip(flux, good, rv, strict=True)):
         rest_wave = WAVE / (1 + v / SPEED_OF_LIGHT)
-        for name, (rest, window, bands) in INDICES.items():
+        for name, line in LINES.items():
+            window, bands = line.rest.window, line.rest.bands
             (ew,) = equivalent_width(f[None], g[None], window, bands, rest_wave)
             if np.isnan(ew):
                 rows.append((i, name, *[np.nan] * 4))
                 continue
             depth, continuum, wave = _local(f, g, rest_wave, window, bands)
-            velocity = SPEED_OF_LIGHT * ((depth @ wave) / depth.sum() / rest - 1)
+            velocity = SPEED_OF_LIGHT * ((depth @ wave) / depth.sum() / line.wave - 1)
             rows.append((i, name, ew, _summit(depth), velocity, continuum.mean()))
     names = ("spectrum", "line", "ew", "depth", "velocity", "continuum")
     return Table(rows=rows, names=names, units=(None, None, "AA", None, "km/s", None))

@@ -5,7 +5,7 @@ import pytest
 
 from specnb import simulate
 from specnb.experiments import lines
-from specnb.spectral_lines import indices
+from specnb.spectral_lines.line_table import LINES
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def stars():
 def test_the_truth_has_no_errors(stars):
     rv = np.asarray(stars.labels["rv"], "f8")
     found = lines.errors(stars.flux, stars.flux, rv)
-    assert list(found) == list(indices.INDICES)
+    assert list(found) == list(LINES)
     for line in found.values():
         assert line.typical > 0
         for name in lines.QUANTITIES:

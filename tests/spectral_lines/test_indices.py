@@ -5,6 +5,7 @@ import pytest
 
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.spectral_lines import indices
+from specnb.spectral_lines.line_table import LINES
 
 SD = 1.8
 
@@ -13,8 +14,8 @@ def gaussian(depth, rv, shift=0.0, slope=0.0):
     """Every line a Gaussian in the star's frame, displaced by ``shift`` km/s, on a sloped continuum."""
     rest = WAVE / (1 + rv / SPEED_OF_LIGHT)
     flux = np.ones_like(WAVE)
-    for centre, _, _ in indices.INDICES.values():
-        at = centre * (1 + shift / SPEED_OF_LIGHT)
+    for line in LINES.values():
+        at = line.wave * (1 + shift / SPEED_OF_LIGHT)
         flux = flux * (1 - depth * np.exp(-0.5 * ((rest - at) / SD) ** 2))
     return flux * (1 + slope * (WAVE - 6500) / 1000)
 
@@ -29,7 +30,7 @@ def test_a_gaussian_line_has_its_own_numbers(rv, slope):
     assert np.allclose(middle["ew"], 0.4 * SD * np.sqrt(2 * np.pi), rtol=0.03)
     assert np.allclose(found["depth"], 0.4, atol=0.015)
     assert np.abs(middle["velocity"]).max() < 6
-    at = np.array([indices.INDICES[name][0] for name in found["line"]]) * (1 + rv / SPEED_OF_LIGHT)
+    at = np.array([LINES[name].wave for name in found["line"]]) * (1 + rv / SPEED_OF_LIGHT)
     expected = 1 + slope * (at - 6500) / 1000
     assert np.allclose(found["continuum"], expected, atol=0.005)
 

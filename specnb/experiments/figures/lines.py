@@ -6,7 +6,7 @@ import numpy as np
 from specnb import plotting
 from specnb.experiments.figures import shared
 from specnb.grid import SPEED_OF_LIGHT, WAVE
-from specnb.spectral_lines import indices
+from specnb.spectral_lines.line_table import LINES
 
 PANELS = {
     "Hβ": ["Hβ"],
@@ -30,7 +30,7 @@ def windows(star, denoised):
     for ax, (title, names) in zip(axes, PANELS.items(), strict=True):
         edges = []
         for name in names:
-            _, window, bands = indices.INDICES[name]
+            window, bands = LINES[name].rest.window, LINES[name].rest.bands
             ax.axvspan(*window, color=plotting.DENOISED, alpha=0.18, lw=0)
             for band in set(bands):
                 ax.axvspan(*band, color=plotting.REFERENCE, alpha=0.10, lw=0)
@@ -49,16 +49,16 @@ def widths(levels):
     """Draw the bias of equivalent widths by line and method, a panel a S/N (``levels`` of ``Lines``)."""
     size = (6.4 * min(len(levels), 2), 4.2)
     fig, axes = plt.subplots(1, len(levels), figsize=size, sharey=True, squeeze=False)
-    places = np.arange(len(indices.INDICES))
+    places = np.arange(len(LINES))
     for ax, (snr, table) in zip(axes[0], levels.items(), strict=True):
         for limit, alpha in ((5, 0.12), (1, 0.2)):
             ax.axhspan(-limit, limit, color=plotting.OBSERVED, alpha=alpha, lw=0)
         names = [name for name in table if name != "none"]
         for k, (name, marker) in enumerate(zip(names, "vPXsDo*", strict=False)):
-            value, length = shared.bars([table[name].lines[n].ew.bias for n in indices.INDICES])
+            value, length = shared.bars([table[name].lines[n].ew.bias for n in LINES])
             style = dict(marker=marker, ms=5, lw=0, elinewidth=1, label=name)
             ax.errorbar(places + 0.1 * (k - 3), value, length, **style)
-        ax.set_xticks(places, indices.INDICES, rotation=30, ha="right")
+        ax.set_xticks(places, list(LINES), rotation=30, ha="right")
         ax.set_title(f"S/N {snr}", fontsize=10, loc="left")
     axes[0, 0].set_ylabel("bias of the equivalent width (%)")
     axes[0, 0].legend(fontsize=8, ncols=2)
