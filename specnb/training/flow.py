@@ -1,6 +1,5 @@
 """Train the flow over labels that ships and judge it on test stars."""
 
-import shutil
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -8,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from specnb import metrics, storage
-from specnb.denoising import networks
+from specnb import metrics
 from specnb.labels import flows
 from specnb.labels.inference import infer
 from specnb.training import cards, loop, objectives
@@ -39,7 +37,15 @@ def judge(flow: flows.LabelFlow) -> dict[str, float]:
     return out
 
 
-def score(flow: flows.LabelFlow, snr: float) -> dict[str, Any]:
+def make(
+    profile: str, seed: int, device: str, folder: str | Path | None, name: str = "labels"
+) -> tuple[Any, list[dict[str, Any]]]:
+    """Make a flow and train it at a profile; arguments and result as of :func:`specnb.training.denoiser.make`."""
+    how = chosen(name, profile)
+    return loop.fit(flows.fresh(**how.net, seed=seed), how, seed, device, folder, judge)
+
+
+def coverage(flow: flows.LabelFlow, snr: float) -> dict[str, Any]:
     """Measure coverage on test stars of one S/N.
 
     Returns
@@ -58,39 +64,11 @@ def score(flow: flows.LabelFlow, snr: float) -> dict[str, Any]:
     return out
 
 
-def train(
-    name: str, profile: str, output: str | Path, seed: int = 0, device: str = "cpu"
-) -> Path | None:
-    """Train the flow and write weights, numbers, training log and card.
+def score(flow: flows.LabelFlow) -> dict[str, Any]:
+    """Measure coverage on test stars, by S/N."""
+    return {str(snr): coverage(flow, snr) for snr in SNRS}
 
-    A run that was interrupted goes on from its checkpoints in ``output``.
 
-    Returns
-    -------
-    Path or None
-        The card; None in all but the first of several processes, which alone writes.
-    """
-    how = chosen(name, profile)
-    start, made, output = monotonic(), storage.provenance(device, seed), Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    checkpoints = output / f"{name}-{profile}-{seed}"
-    fresh = flows.fresh(**how.net, seed=seed)
-    flow, rows = loop.fit(fresh, how, seed, device, checkpoints, judge)
-    if not loop.first_process():
-        return None
-    loop.write_log(output / f"{name}.csv", rows)
-    weights = output / f"{name}.safetensors"
-    networks.save(flow, how.net, weights)
-    kept = flows.read(weights).to(device)  # as users get it: half precision
-    numbers = {
-        "profile": profile,
-        "parameters": sum(p.numel() for p in kept.parameters()),
-        "steps": rows[-1]["step"],
-        "stars_seen": rows[-1]["step"] * how.batch_size,
-        "nll": {k: v for k, v in rows[-1].items() if k.startswith("nll")},
-        "test": {str(snr): score(kept, snr) for snr in SNRS},
-    }
-    path = storage.write(output / f"{name}.json", numbers, made, monotonic() - start)
-    card = cards.write(path, cards.flow(storage.read(path), N_TEST))
-    shutil.rmtree(checkpoints)
-    return card
+def card(name: str, numbers: dict[str, Any]) -> cards.Card:
+    """Make the model card."""
+    return cards.flow(numbers, N_TEST)

@@ -1,15 +1,49 @@
-"""Every model that ships, by name, and what trains it."""
+"""Every model that ships, by name: trained, judged on test stars, written with its model card."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
+from typing import Any
 
-from specnb.training import denoiser, flow
+from specnb import storage
+from specnb.denoising import networks
+from specnb.labels import flows
+from specnb.training import cards, denoiser, flow, loop
+from specnb.training.objectives import OBJECTIVES
 from specnb.training.profiles import MODELS, chosen
 
-Trainer = Callable[[str, str, str | Path, int, str], Path | None]
-"""(name, profile, output, seed, device) → the card that was written."""
 
-TRAINERS: dict[str, Trainer] = {**dict.fromkeys(MODELS, denoiser.train), "labels": flow.train}
+@dataclass(frozen=True)
+class Kind:
+    """What differs between kinds of models.
+
+    Attributes
+    ----------
+    make : callable
+        (profile, seed, device, folder of checkpoints, name) → trained model and log.
+    read : callable
+        File → model, as users get it.
+    progress : str
+        How the columns of the log begin that tell how good it has become.
+    score : callable
+        Model → numbers on test stars.
+    card : callable
+        (name, numbers of the results file) → model card.
+    """
+
+    make: Callable[..., tuple[Any, list[dict[str, Any]]]]
+    read: Callable[[Path], Any]
+    progress: str
+    score: Callable[[Any], dict[str, Any]]
+    card: Callable[[str, dict[str, Any]], cards.Card]
+
+
+DENOISER = Kind(denoiser.make, networks.read, "rho", denoiser.score, denoiser.card)
+FLOW = Kind(flow.make, flows.read, "nll", flow.score, flow.card)
+KINDS = {**dict.fromkeys(MODELS, DENOISER), "labels": FLOW}
+"""Name → kind."""
 
 
 def train(
@@ -30,12 +64,33 @@ def train(
     Returns
     -------
     Path or None
-        The card; None in all but the first of several processes.
+        The card; None in all but the first of several processes, which alone writes.
 
     Raises
     ------
     ValueError
         If there is no such model or profile.
     """
-    chosen(name, profile)
-    return TRAINERS[name](name, profile, output, seed, device)
+    how, kind = chosen(name, profile), KINDS[name]
+    start, made, output = monotonic(), storage.provenance(device, seed), Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    checkpoints = output / f"{name}-{profile}-{seed}"
+    model, rows = kind.make(profile, seed, device, checkpoints, name)
+    if not loop.first_process():
+        return None
+    loop.write_log(output / f"{name}.csv", rows)
+    completes = OBJECTIVES[how.objective].completes
+    weights = output / f"{how.start if completes else name}.safetensors"
+    networks.save(model, how.net, weights)
+    numbers = {
+        "profile": profile,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": rows[-1]["step"],
+        "stars_seen": rows[-1]["step"] * how.batch_size,
+        kind.progress: {k: v for k, v in rows[-1].items() if k.startswith(kind.progress)},
+        "test": kind.score(kind.read(weights).to(device)),  # in half precision, as users get it
+    }
+    path = storage.write(output / f"{name}.json", numbers, made, monotonic() - start)
+    card = cards.write(path, kind.card(name, storage.read(path)))
+    shutil.rmtree(checkpoints)
+    return card

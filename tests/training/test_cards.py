@@ -42,7 +42,7 @@ def test_the_parts_of_a_card_in_their_order():
     )
 
 
-def test_every_model_has_a_trainer():
-    assert models.TRAINERS.keys() == profiles.MODELS.keys()
-    assert models.TRAINERS["labels"] is flow.train
-    assert models.TRAINERS["bounded"] is denoiser.train
+def test_every_model_is_of_a_kind():
+    assert models.KINDS.keys() == profiles.MODELS.keys()
+    assert models.KINDS["labels"] is models.FLOW
+    assert models.KINDS["bounded"] is models.DENOISER

@@ -106,7 +106,7 @@ def test_the_card_is_written_from_what_was_measured(tmp_path, monkeypatch):
     monkeypatch.setitem(
         profiles.MODELS["bounded"], "smoke", Profile({"stem": 32, "channels": (16, 16)}, 2 * 10, 4)
     )
-    card = denoiser.train("bounded", "smoke", tmp_path)
+    card = models.train("bounded", "smoke", tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "bounded.csv", "bounded.json", "bounded.md", "bounded.safetensors"]  # fmt: skip
     assert "20 steps, 80 simulated stars" in card.read_text()
