@@ -29,11 +29,13 @@ def grid_sources(folder: Annotated[Path, typer.Argument(help="where the line lis
 def grid_build(
     sources: Sources,
     folder: Annotated[Path, typer.Argument(help="one file a star")],
-    stars: Annotated[int, typer.Option(help="the first so many of the design")] = 780,
+    stars: Annotated[int, typer.Option(help="the first so many of the design")] = 1200,
     workers: Annotated[
         int, typer.Option(help="processes; a star takes half a minute to a minute of one core")
     ] = 1,
-    start: Annotated[Path | None, typer.Option(help="a packed grid to continue")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="a packed grid (folder or file) to continue")
+    ] = None,
 ) -> None:
     """Compute LTE spectra; stop and continue at will."""
     with sentences():
@@ -60,11 +62,30 @@ def grid_check(
 @grid.command("pack")
 def grid_pack(
     folder: Annotated[Path, typer.Argument(help="stars, from `specnb grid build`")],
-    path: Annotated[Path, typer.Argument(help="the packed grid, .npz")],
-    start: Annotated[Path | None, typer.Option(help="add to this grid")] = None,
+    parts: Annotated[Path, typer.Argument(help="the packed grid, a folder of parts")],
 ) -> None:
-    """Pack the stars of FOLDER into the file PATH (.npz), at R = 10,000 in vacuum."""
+    """Pack the stars of FOLDER that no part in PARTS holds into a new part, at R = 10,000 in vacuum."""
     with sentences():
         from specnb.lte import design
 
-        typer.echo(f"{design.pack(folder, path, start)} stars in {path}")
+        stars, part = design.pack(folder, parts)
+    typer.echo(f"{stars} stars in {part}" if stars else f"no new stars for {parts}")
+
+
+@grid.command("calibrate")
+def grid_calibrate(
+    sources: Sources,
+    sun: Annotated[
+        Path, typer.Argument(help="FITS, solar spectrum on a linear scale in air, R = 115,000")
+    ],
+    output: Annotated[Path, typer.Option("-o", help="table of corrections")] = Path(
+        "line_corrections.csv"
+    ),
+    workers: Annotated[int, typer.Option(help="processes")] = 1,
+) -> None:
+    """Fit log gf and damping of the lines that matter to the Sun."""
+    with sentences():
+        from specnb.lte import calibrate
+
+        table = calibrate.calibrate(sources, sun, output, workers, progress=typer.echo)
+    typer.echo(f"{len(table)} corrections in {output}")

@@ -1,5 +1,4 @@
-"""What the recipe of the LTE spectra costs: more points, more angles, all lines, the atmosphere of the star's own
-[α/M], in a few windows of five stars.
+"""What the recipe of the LTE spectra costs: more points, more angles, all lines, in a few windows of five stars.
 
 Needs the extra ``specnb[grid]``. Differences are taken at R = 1800, recipe minus better spectrum. What 1D LTE itself
 costs cannot be computed here; :mod:`specnb.training.real_stars` shows it on real stars.
@@ -52,7 +51,6 @@ def check(sources, output):
         f"points {LOG_STEP / 4:.1e} apart in ln λ, not {LOG_STEP:.0e}": (recipe, {"finer": 4}),
         f"8 angles, not {ANGLES}": (recipe, {"angles": 8}),
         f"all {len(complete.lines.table):,} lines, not {len(recipe.lines.table):,}": (complete, {}),
-        "the atmosphere of its [α/M], not of 0": (recipe, {"alpha_heats": True}),
     }
     numbers = {name: {star: {} for star in STARS} for name in variants}
     for star, labels in STARS.items():

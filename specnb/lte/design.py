@@ -1,13 +1,15 @@
 r"""A grid of LTE spectra: which stars, computed in parallel, packed for the emulator (extra ``specnb[grid]``).
 
-The design is a scrambled Sobol sequence: teff = 4300 + 2700 u₁; log g from 0.8 + (teff − 4300)/1000 to 5 by u₂;
-[M/H] = 0.5 − 3 u₃^1.3; [α/M] = −0.1 + 0.6 u₄. Its points with i % 8 = 5 are kept for judges outside of this project and
-never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into octants in
-turn; so that octant is filled by a second sequence (numbers from 100,000 on). The corners of the domain are added
-(from 200,000 on), because an emulator must not extrapolate, and a third sequence below 5100 K (from 300,000 on), where
-molecules and strong lines make the emulator's error three times that of warm stars. After 700 stars a fourth one (from
-400,000 on) adds cool dwarfs and cool metal-rich stars, where cross-validation inside those 700 found
-the worst errors.
+The design is a scrambled Sobol sequence in five dimensions: teff = 4300 + 2700 u₁; log g from 0.8 + (teff − 4300)/1000
+to 5 by u₂; [M/H] = 0.5 − 3.5 u₃^1.3; [α/M] = −0.1 + 0.6 u₄; vmic within 0.5 km/s of the relation of
+:func:`specnb.lte.synthesis.microturbulence` by u₅. Its points with i % 8 = 5 are kept for judges outside of this
+project and never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into octants in
+turn; so that octant is filled by a second sequence (numbers from 100,000 on). The corners of the domain come first
+(from 200,000 on), because an emulator must not extrapolate; a third sequence (from 300,000 on) adds stars below 5100 K
+and a fourth (from 400,000 on) cool dwarfs and cool metal-rich stars, where molecules and strong lines make an
+emulator's error three times that of warm stars. All are dealt out in turn, so that any prefix fills the domain evenly.
+
+Stars are packed into parts that are never written again: each holds the stars that no earlier part has.
 """
 
 import fcntl
@@ -24,7 +26,16 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from specnb.grid import FINE_LOGLAM, FINE_RESOLUTION
-from specnb.lte.linelists import CUT, ISOTOPES, MOLECULES, SOURCES, verify
+from specnb.lte.linelists import (
+    CORRECTIONS,
+    CUT,
+    EXTRAPOLATED_CH,
+    ISOTOPES,
+    MOLECULES,
+    SOURCES,
+    STRONGEST_CH,
+    verify,
+)
 from specnb.lte.synthesis import ANGLES, LOG_STEP, Synthesizer, microturbulence, wavelengths
 from specnb.training.grid_files import broadened
 from specnb.world.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
@@ -34,11 +45,17 @@ GAP, CORNER, COOL, HARD = 100_000, 200_000, 300_000, 400_000
 
 COOL_TEFF = 5100.0
 
-EVEN = 700
-"""Stars of the design before those from ``HARD`` on."""
+POOREST, VMIC = -3.0, 0.5
+"""Least [M/H] of the grid (the prior over stars ends earlier); reach of vmic about its relation, km/s."""
+
+DEALT = (7, 1, 3, 1)
+"""Stars of the four sequences in every twelve of the design."""
 
 RECIPE = hashlib.sha256(
-    repr((SOURCES, CUT, ISOTOPES, MOLECULES, LOG_STEP, ANGLES, 3)).encode()
+    repr(
+        (SOURCES, CUT, ISOTOPES, MOLECULES, LOG_STEP, ANGLES, STRONGEST_CH, EXTRAPOLATED_CH, 4)
+    ).encode()
+    + CORRECTIONS.read_bytes()
 ).hexdigest()[:12]
 """Mark of the recipe in every file, so that spectra of two recipes are never packed together."""
 
@@ -50,51 +67,71 @@ SPARSE = 250
 
 
 def sobol(n, seed):
-    """Points of the design: (n, 4) labels teff, logg, m_h, alpha_m, and (n, 4) unit coordinates."""
+    """Points of the design: (n, 5) labels teff, logg, m_h, alpha_m, vmic, and (n, 5) unit coordinates."""
     from scipy.stats import qmc
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a prefix whose length is no power of 2 is meant
-        u = qmc.Sobol(4, seed=seed).random(n)
+        u = qmc.Sobol(5, seed=seed).random(n)
     teff = TEFF[0] + (TEFF[1] - TEFF[0]) * u[:, 0]
     low = logg_min(teff)
-    labels = [
-        teff,
-        low + u[:, 1] * (LOGG_MAX - low),
-        M_H[1] - 3.0 * u[:, 2] ** 1.3,
-        ALPHA_M[0] + 0.6 * u[:, 3],
-    ]
-    return np.stack(labels, 1), u
+    logg = low + u[:, 1] * (LOGG_MAX - low)
+    m_h = M_H[1] - (M_H[1] - POOREST) * u[:, 2] ** 1.3
+    alpha_m = ALPHA_M[0] + (ALPHA_M[1] - ALPHA_M[0]) * u[:, 3]
+    return np.stack(
+        [teff, logg, m_h, alpha_m, microturbulence(logg) + VMIC * (2 * u[:, 4] - 1)], 1
+    ), u
+
+
+def corners():
+    """The 32 corners of the domain, labels (32, 5), hot dwarfs and cool giants in turn."""
+    ends = itertools.product((-VMIC, VMIC), ALPHA_M, (POOREST, M_H[1]), (True, False), TEFF)
+    logg = [(t, logg_min(t) if giant else LOGG_MAX, m, a, v) for v, a, m, giant, t in ends]
+    return np.array([(t, g, m, a, microturbulence(g) + v) for t, g, m, a, v in logg])
 
 
 def design(n):
-    """The first ``n`` stars in the order in which they are computed: a list of (number, labels of shape (4,))."""
-    main = [(i, y) for i, y in enumerate(sobol(2 * n + 8, seed=7)[0]) if i % 8 != 5]
-    labels, u = sobol(2 * n + 128, seed=11)
-    gap = [(GAP + int(i), labels[i]) for i in np.flatnonzero((u[:, 0] < 0.25) & (u[:, 1] < 0.5))]
-    labels, _ = sobol(2 * n + 128, seed=13)
-    cool = [(COOL + int(i), labels[i]) for i in np.flatnonzero(labels[:, 0] < COOL_TEFF)]
-    corners = [
-        (CORNER + j, np.array([t, logg_min(t) if giant else LOGG_MAX, m, a]))
-        for j, (t, giant, m, a) in enumerate(itertools.product(TEFF, (True, False), M_H, ALPHA_M))
+    """The first ``n`` stars in the order in which they are computed: a list of (number, labels of shape (5,))."""
+    size = 4 * n + 256  # of each sequence; the rarest stars wanted are one point in twenty
+    main, _ = sobol(size, seed=7)
+    gap, u = sobol(size, seed=11)
+    cool, _ = sobol(size, seed=13)
+    hard, _ = sobol(size, seed=17)
+    rich_or_dwarf = (hard[:, 1] > 4.3) | (hard[:, 2] > 0.25)
+    sequences = [
+        (0, main, np.arange(size) % 8 != 5),
+        (GAP, gap, (u[:, 0] < 0.25) & (u[:, 1] < 0.5)),
+        (COOL, cool, cool[:, 0] < COOL_TEFF),
+        (HARD, hard, (hard[:, 0] < 4900) & rich_or_dwarf),
     ]
-    mixed = itertools.chain.from_iterable(
-        (*main[7 * k : 7 * k + 7], gap[k], *cool[4 * k : 4 * k + 4]) for k in range(n // 12 + 1)
+    dealt = [
+        [(first + int(i), y[i]) for i in np.flatnonzero(chosen)] for first, y, chosen in sequences
+    ]
+    rounds = (
+        stars[share * k : share * (k + 1)]
+        for k in range(n // sum(DEALT) + 1)
+        for share, stars in zip(DEALT, dealt, strict=True)
     )
-    more = max(n - EVEN, 0)
-    labels, _ = sobol(64 * more + 2, seed=17)
-    dwarf_or_rich = (labels[:, 1] > 4.3) | (labels[:, 2] > 0.25)
-    hard = [
-        (HARD + int(i), labels[i]) for i in np.flatnonzero((labels[:, 0] < 4900) & dwarf_or_rich)
-    ]
-    return [*[*corners, *mixed][: n - more], *hard[:more]]
+    first = [(CORNER + j, y) for j, y in enumerate(corners())]
+    return [*first, *itertools.chain.from_iterable(rounds)][:n]
 
 
-def numbers(grid):
-    """Numbers of the stars in a packed grid of this recipe."""
-    with np.load(grid, allow_pickle=False) as packed:
-        _same_recipe(packed, grid)
-        return set(packed["design_index"].tolist())
+def parts(path):
+    """The files of a packed grid: the parts in a folder, or the file itself; none if it does not exist."""
+    path = Path(path)
+    return (
+        sorted(path.glob("part-[0-9]*.npz")) if path.is_dir() else [path] if path.exists() else []
+    )
+
+
+def numbers(path):
+    """Numbers of the stars in a packed grid of this recipe, a folder of parts or one file."""
+    found = set()
+    for part in parts(path):
+        with np.load(part, allow_pickle=False) as packed:
+            _same_recipe(packed, part)
+            found |= set(packed["design_index"].tolist())
+    return found
 
 
 def _same_recipe(arrays, path):
@@ -106,9 +143,8 @@ def _same_recipe(arrays, path):
 
 def compute(synthesizer, number, labels, folder):
     """Synthesize one star into ``folder/NNNNNN.npz``, or say why not in ``folder/NNNNNN.skipped``."""
-    vmic = microturbulence(labels[1])
     try:
-        _, flux, continuum = synthesizer(*labels, vmic)
+        _, flux, continuum = synthesizer(*labels)
         if not (
             np.isfinite(flux).all()
             and flux.min() > -1e-3
@@ -123,7 +159,7 @@ def compute(synthesizer, number, labels, folder):
         return
     temporary = folder / f"{number:06d}.tmp.npz"
     star = {
-        "labels": np.array([*labels, vmic]),
+        "labels": np.asarray(labels),
         "flux": bins(flux).astype("f4"),
         "continuum": bins(continuum)[::SPARSE],
     }
@@ -177,7 +213,7 @@ def build(sources, folder, n, workers=1, start=None):
     workers : int
         Processes, one core each.
     start : path, optional
-        A packed grid whose stars need not be computed again.
+        A packed grid (folder of parts or a file) whose stars need not be computed again.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -227,40 +263,36 @@ def smooth(flux, vacuum):
     )
 
 
-def pack(folder, path, start=None):
-    """Pack the stars of ``folder``, added to those of an older packed grid ``start``, into ``path``.
+def pack(folder, path):
+    """Pack those stars of ``folder`` that no part in ``path`` holds into a new part ``path``/part-NNN.npz.
 
     Returns
     -------
-    int
-        Number of stars.
+    (int, pathlib.Path or None)
+        Number of stars in the new part, and its path; (0, None) when there is no new star.
     """
-    stars, vacuum = {}, vacuum_wavelengths()
-    if start is not None:
-        with np.load(start, allow_pickle=False) as old:
-            _same_recipe(old, start)
-            rows = zip(old["labels"], old["flux_u16"], old["continuum"], strict=True)
-            stars = dict(zip(old["design_index"].tolist(), rows, strict=True))
-    for file in sorted(Path(folder).glob("[0-9]*[0-9].npz")):
-        with np.load(file, allow_pickle=False) as raw:
-            _same_recipe(raw, file)
+    path = Path(path)
+    have, vacuum = numbers(path), vacuum_wavelengths()
+    files = {int(file.stem): file for file in Path(folder).glob("[0-9]*[0-9].npz")}
+    if not files:
+        raise ValueError(f"folder {str(folder)!r} holds no stars; run: specnb grid build")
+    index = sorted(set(files) - have)
+    if not index:
+        return 0, None
+    stars = []
+    for number in index:
+        with np.load(files[number], allow_pickle=False) as raw:
+            _same_recipe(raw, files[number])
             flux = smooth(raw["flux"], vacuum).clip(
                 0, 1.2
             )  # what 16 bits hold; a line's core may ring below 0
-            coarse = 10 ** FINE_LOGLAM[::SPARSE]
-            continuum = np.interp(coarse, vacuum[::SPARSE], raw["continuum"])
-            stars[int(file.stem)] = (
-                raw["labels"],
-                np.round(flux / 1.2 * 65535).astype("u2"),
-                continuum,
-            )
-    if not stars:
-        raise ValueError(f"folder {str(folder)!r} holds no stars; run: specnb grid build")
-    index = sorted(stars)
-    labels, flux, continuum = (
-        np.stack(column) for column in zip(*(stars[i] for i in index), strict=True)
-    )
-    temporary = Path(path).with_suffix(".tmp.npz")
+            continuum = np.interp(10 ** FINE_LOGLAM[::SPARSE], vacuum[::SPARSE], raw["continuum"])
+            stars.append((raw["labels"], np.round(flux / 1.2 * 65535).astype("u2"), continuum))
+    labels, flux, continuum = (np.stack(column) for column in zip(*stars, strict=True))
+    path.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(p.stem.split("-")[1]) for p in parts(path)), default=0)
+    part = path / f"part-{number:03d}.npz"
+    temporary = path / f"{part.stem}.tmp.npz"
     np.savez_compressed(
         temporary,
         recipe=RECIPE,
@@ -273,5 +305,5 @@ def pack(folder, path, start=None):
         continuum_log10_wave=FINE_LOGLAM[::SPARSE],
         resolution=FINE_RESOLUTION,
     )
-    os.replace(temporary, path)
-    return len(index)
+    os.replace(temporary, part)
+    return len(index), part

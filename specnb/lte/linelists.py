@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,15 @@ MOLECULES = {
     "CN": (32000, 7.72, 2, {"607.01214": 0.9893, "607.01314": 0.0107}),
     "C2": (24000, 6.30, 2, {"606.01212": 0.9787, "606.01213": 0.0212}),
 }
+
+STRONGEST_CH = -0.85
+"""Largest log gf of a real CH line here, of A–X (0, 0); the list's own tops out at −0.88 there."""
+
+EXTRAPOLATED_CH = (("BX1", "AX5"), 22)
+"""CH bands (their first letters) and the rotational number N from which the list's lines are not real."""
+
+CORRECTIONS = files("specnb") / "assets" / "line_corrections.csv"
+"""Corrections of log gf and damping, from the Sun (:mod:`specnb.lte.calibrate`)."""
 
 CUT = -3.3
 """Least strength of an atomic line."""
@@ -156,7 +166,8 @@ def atoms(path, elements):
             or elements.index(element) < 2
         ):
             continue
-        # values up to 20 are factors to Unsöld's formula; SME takes that formula for 0, without a factor
+        # values up to 20 are factors to Unsöld's formula; SME takes that formula for 0, without a factor. Of lines
+        # that can be seen this touches Ti I 4533, Mg I 4352 and three of Fe I, and heavy ions too weak for damping
         gamma = vdw if vdw < 0 or vdw > 20 else 0.0
         radiative = np.log10(rate) if rate > 0 else 0.0
         name = f"{element} {stage}"
@@ -190,8 +201,21 @@ def hydrogen(path):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def is_real(molecule, gf, label):
+    """Whether a line of the molecular lists is one.
+
+    The CH list runs to N = 40 on polynomials that were fitted to lower levels: from N = 22 on in B–X with v' ≥ 1, and
+    in A–X with v' ≥ 5, levels sink with rising N and log gf climbs to +1.6, where the sum rule allows f (2J + 1)/2,
+    −0.8 (f = 0.0052, Larsson & Siegbahn 1983, J. Chem. Phys. 79, 2270). They were 4 to 9 % deep in every FGK star.
+    """
+    bands, n = EXTRAPOLATED_CH
+    return molecule != "CH" or not (
+        gf > STRONGEST_CH or (label.startswith(bands) and int(label[5:7] or 0) >= n)
+    )
+
+
 def molecules(folder, recipe=MOLECULES):
-    """The strongest lines of each molecule, log gf scaled by the isotopic fraction."""
+    """The strongest real lines of each molecule, log gf scaled by the isotopic fraction."""
     codes = {
         code: (name, f)
         for name, (_, _, _, isotopes) in recipe.items()
@@ -203,6 +227,8 @@ def molecules(folder, recipe=MOLECULES):
             for words in map(str.split, file):
                 if len(words) >= 4 and words[1] in codes and LOW - 5 <= float(words[0]) <= HIGH + 5:
                     molecule, fraction = codes[words[1]]
+                    if not is_real(molecule, float(words[3]), words[-1]):
+                        continue
                     gf = float(words[3]) + np.log10(fraction)
                     rows.append(
                         (f"{molecule} 1", float(words[0]), float(words[2]), gf, 0.0, 0.0, 0.0, 1, 1)
@@ -213,6 +239,26 @@ def molecules(folder, recipe=MOLECULES):
         strength[table.species == f"{name} 1"].nlargest(m[0]).index for name, m in recipe.items()
     ]
     return table.loc[np.concatenate(kept)]
+
+
+def corrected(table, path):
+    """``table`` with log gf and damping of its lines changed as the file of corrections says (None: as it is)."""
+    if path is None:
+        return table
+    key, places = ["species", "wlcent", "excit"], {"wlcent": 3, "excit": 3}
+    said = pd.read_csv(path).round(places).set_index(key)
+    found = said.reindex(pd.MultiIndex.from_frame(table[key].round(places))).fillna(0.0)
+    return table.assign(
+        gflog=table.gflog + found.d_gf.to_numpy(),
+        gamvw=wider(table.gamvw.to_numpy(), found.d_vdw.to_numpy()),
+    )
+
+
+def wider(gamma, change):
+    """van der Waals parameter with the width changed by ``change`` dex; σ.α of Barklem's theory or a logarithm."""
+    section = np.floor(gamma)
+    barklem = np.round(section * 10.0**change) + gamma - section
+    return np.where(gamma == 0, gamma, np.where(gamma > 20, barklem, gamma + change))
 
 
 def log_ion_fraction(temperature, log_pressure, energy, stage):
@@ -234,12 +280,15 @@ class Lines:
         Symbols by atomic number − 1.
     cut, recipe
         Other values than ``CUT`` and ``MOLECULES``, to see what those cost.
+    corrections : path, optional
+        Table of corrected log gf and damping; None for the lists' own.
     """
 
-    def __init__(self, folder, solar, elements, cut=CUT, recipe=MOLECULES):
+    def __init__(self, folder, solar, elements, cut=CUT, recipe=MOLECULES, corrections=CORRECTIONS):
         verify(folder)
         self.cut = cut
         a = atoms(Path(folder) / "nlte_ges_linelist_jmg17feb2022_I_II", list(elements))
+        a = corrected(a, corrections)
         a = a.assign(base=a.gflog + np.asarray(solar)[a.atom_number - 1], kind="atom")
         energy = a.species.str.split().str[0].map(IONISATION).fillna(6.5).to_numpy()
         conditions = (

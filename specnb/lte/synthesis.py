@@ -1,6 +1,7 @@
 r"""One LTE spectrum with PySME (optional extra ``specnb[grid]``; Wehrhahn et al. 2023, A&A 671, A171).
 
-Plane-parallel ATLAS/C3K atmospheres from the network ``atmosnet``, three angles of Gauss-Legendre quadrature,
+Plane-parallel ATLAS/C3K atmospheres of the star's own [α/M] from the network ``atmosnet``, three angles of
+Gauss-Legendre quadrature,
 
 .. math:: F = \sum_j w_j\, \mu_j I(\mu_j), \qquad \mu = 0.887, 0.5, 0.113,
 
@@ -67,7 +68,7 @@ class Synthesizer:
         self._solar = sun.get_pattern(raw=False)
         self.lines = Lines(folder, sun.get_pattern(type="H=12", raw=True), elements, **choice)
 
-    def atmosphere(self, teff, logg, m_h, alpha_m=0.0):
+    def atmosphere(self, teff, logg, m_h, alpha_m):
         """Column mass, temperature, total particle pressure and electron density by depth, shape (n_depth, 4).
 
         The network's ``exp`` undoes a log10, so its values are 10**log(output). In one star of sixty its column mass
@@ -109,18 +110,7 @@ class Synthesizer:
             drop=True
         )
 
-    def __call__(
-        self,
-        teff,
-        logg,
-        m_h,
-        alpha_m,
-        vmic,
-        window=(LOW, HIGH),
-        angles=ANGLES,
-        finer=1,
-        alpha_heats=False,
-    ):
+    def __call__(self, teff, logg, m_h, alpha_m, vmic, window=(LOW, HIGH), angles=ANGLES, finer=1):
         """Synthesize one star.
 
         Parameters
@@ -129,11 +119,8 @@ class Synthesizer:
             K, log cm/s², dex, dex, km/s.
         window : (float, float)
             Å in air; the grid points are always those of the full range.
-        angles, finer : int
+        angles, finer : int or float
             Angles of the quadrature over the stellar disk; points of the synthesis for one of the recipe's.
-        alpha_heats : bool
-            Take the model atmosphere of this [α/M]. The recipe takes that of [α/M] = 0, whatever the star's: its first
-            spectra did, and all must be of one recipe. ``specnb grid check`` says what it costs.
 
         Returns
         -------
@@ -146,7 +133,7 @@ class Synthesizer:
 
         wave = wavelengths(finer)
         mu, weights = gauss(angles)
-        structure = self._structure(teff, logg, m_h, alpha_m if alpha_heats else 0.0)
+        structure = self._structure(teff, logg, m_h, alpha_m)
         pressure = np.log10(BOLTZMANN * structure.temp * structure.xne)  # of the electrons
         keep = self.lines.keep(teff, m_h, alpha_m, np.interp(0.87 * teff, structure.temp, pressure))
         pieces = []

@@ -5,7 +5,7 @@ teff, logg, m_h and alpha_m. What a file does not say (air or vacuum, resolving 
 caller: air taken for vacuum is 83 km/s.
 
 ================  =================================================================================================
-packed            ``.npz`` written by ``specnb grid pack``
+packed            folder of ``part-NNN.npz`` written by ``specnb grid pack``, or one such file
 table             ``.npz`` or HDF5 with ``wave`` (Å), ``flux`` (n, m), optional ``continuum``, and one array a label
 BOSZ HDF5         ``spectrumdataset/wave``, ``dataset/arrays/flux/value``; labels in ``dataset/params`` or a table
 BOSZ files        a folder of MAST's text files, 2017 (three columns, vacuum) or 2024 (two columns, air, a wave file)
@@ -40,12 +40,16 @@ BOSZ_2017 = re.compile(
 
 @dataclass
 class Grid:
-    """Labels (n, 4), flux (n, 16151) on the fine grid, numbers of the stars (n,), resolving power of the flux."""
+    """Labels (n, 4), flux (n, 16151) on the fine grid, numbers of the stars (n,), resolving power of the flux.
+
+    ``vmic`` is the microturbulence (n,) in km/s, where the file has it.
+    """
 
     labels: np.ndarray
     flux: np.ndarray
     index: np.ndarray
     resolution: float
+    vmic: np.ndarray | None = None
 
 
 def read(path, labels=None, medium=None, resolution=None):
@@ -54,7 +58,7 @@ def read(path, labels=None, medium=None, resolution=None):
     Parameters
     ----------
     path : path
-        File, or folder of BOSZ files.
+        File, folder of parts, or folder of BOSZ files.
     labels : path, optional
         A table that astropy reads (CSV, ECSV, FITS) with one row a spectrum, where the file has no labels.
     medium : {"air", "vacuum"}, optional
@@ -72,6 +76,10 @@ def read(path, labels=None, medium=None, resolution=None):
         The file lacks something, contradicts the caller, or does not cover the fine grid.
     """
     path = Path(path)
+    if path.is_dir() and (parts := sorted(path.glob("part-[0-9]*.npz"))):
+        return _agree(
+            _joined([_packed(part, _npz(part)) for part in parts]), path, labels, medium, resolution
+        )
     if path.is_dir():
         return _agree(_bosz_folder(path), path, labels, medium, resolution)
     if not path.exists():
@@ -232,8 +240,21 @@ def _packed(path, arrays):
             f"grid {str(path)!r} is not on the fine lattice (3.6250 + 2e-5 i, 16151 points)"
         )
     flux = (arrays["flux_u16"] * np.float32(1.2 / 65535)).astype("f4")
+    labels = arrays["labels"].astype("f8")
     index = arrays["design_index"].astype(int)
-    return Grid(arrays["labels"][:, :4].astype("f8"), flux, index, float(arrays["resolution"]))
+    return Grid(labels[:, :4], flux, index, float(arrays["resolution"]), labels[:, 4])
+
+
+def _joined(grids):
+    """Parts of one grid as one, by number of the star."""
+    columns = {
+        name: np.concatenate([getattr(g, name) for g in grids])
+        for name in ("labels", "flux", "index", "vmic")
+    }
+    order = np.argsort(columns["index"], kind="stable")
+    return Grid(
+        **{name: column[order] for name, column in columns.items()}, resolution=grids[0].resolution
+    )
 
 
 def _bosz_folder(folder):

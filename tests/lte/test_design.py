@@ -5,13 +5,16 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from specnb.grid import FINE_LOGLAM, SPEED_OF_LIGHT
 from specnb.lte import design, linelists
+from specnb.lte.synthesis import microturbulence
 from specnb.training import grid_files, lte_emulator
+from specnb.world.prior import logg_min
 
 
 def test_the_design_is_a_prefix_of_itself():
@@ -38,25 +41,48 @@ def test_the_octant_left_to_judges_is_filled_by_other_stars():
 
 
 def test_the_corners_are_in_the_domain_and_first():
-    from specnb.world.prior import logg_min
-
-    corners = [y for i, y in design.design(16)]
-    assert len({tuple(y) for y in corners}) == 16
-    assert all(logg_min(y[0]) <= y[1] <= 5.0 for y in corners)
-
-
-def test_the_grid_that_ships_is_a_prefix_of_the_design():
-    grid = grid_files.read(lte_emulator.GRID)
-    ours = dict(design.design(len(grid.index)))
-    assert sorted(ours) == sorted(grid.index)
-    assert all(
-        np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(grid.index, grid.labels, strict=True)
-    )
+    corners = np.array([y for _, y in design.design(32)])
+    assert len({tuple(y) for y in corners}) == 32
+    assert (corners[:, 1] >= logg_min(corners[:, 0])).all()
+    assert corners[:, 1].max() == 5.0
+    assert set(corners[:, 2]) == {design.POOREST, 0.5}
+    assert np.allclose(abs(corners[:, 4] - microturbulence(corners[:, 1])), design.VMIC)
 
 
-def test_stars_after_the_even_ones_are_hard_and_train():
-    more = design.design(design.EVEN + 40)[design.EVEN :]
-    assert all(i >= design.HARD and y[0] < 4900 and (y[1] > 4.3 or y[2] > 0.25) for i, y in more)
+def test_any_prefix_fills_the_domain():
+    """Every half of every label holds its share of the stars of the first sequence, and vmic follows log g."""
+    for n in (100, 300):
+        y = np.array([y for i, y in design.design(n) if i < design.GAP])
+        unit = np.c_[
+            (y[:, 0] - 4300) / 2700,
+            (y[:, 1] - logg_min(y[:, 0])) / (5 - logg_min(y[:, 0])),
+            ((0.5 - y[:, 2]) / 3.5) ** (1 / 1.3),
+            (y[:, 3] + 0.1) / 0.6,
+            (y[:, 4] - microturbulence(y[:, 1])) + 0.5,
+        ]
+        assert unit.min() > -1e-9
+        assert unit.max() < 1 + 1e-9
+        assert (
+            np.abs((unit < 0.5).mean(0) - 0.5).max() < 0.09
+        )  # the octant left out takes 1/8 from one half
+        assert y[:, 4].min() > 0.3
+
+
+def test_the_grid_of_the_repository_is_of_this_design():
+    path = Path(__file__).parents[2] / "lte_grid"
+    if not design.parts(path):
+        pytest.skip("no grid yet")
+    grid = grid_files.read(path)
+    ours = dict(design.design(3 * len(grid.index)))
+    labels = np.c_[grid.labels, grid.vmic]
+    assert all(np.allclose(ours[i], y, rtol=1e-6) for i, y in zip(grid.index, labels, strict=True))
+    assert set(grid.index) == design.numbers(path)
+
+
+def test_hard_stars_are_cool_and_train():
+    more = [(i, y) for i, y in design.design(300) if i >= design.HARD]
+    assert len(more) > 15
+    assert all(y[0] < 4900 and (y[1] > 4.3 or y[2] > 0.25) for _, y in more)
     assert not lte_emulator.left_out([i for i, _ in more]).any()
 
 
@@ -94,25 +120,41 @@ def test_a_skipped_star_says_why_and_is_not_tried_again(tmp_path):
     def impossible(*labels, **_):
         raise ValueError("outside the range of the model atmospheres")
 
-    design.compute(impossible, 7, np.array([9000.0, 4.0, 0.0, 0.0]), tmp_path)
+    design.compute(impossible, 7, np.array([9000.0, 4.0, 0.0, 0.0, 1.0]), tmp_path)
     assert "9000.0" in (tmp_path / "000007.skipped").read_text()
     design.fill(tmp_path, [(7, None)], lambda *_: pytest.fail("tried again"))
 
 
-def test_pack_adds_to_an_older_grid(tmp_path):
+def _stars(folder, *numbers, teff=5000.0):
+    """Star files with one line at Hα; returns the line's depth and wavelengths."""
     wave = design.vacuum_wavelengths()
     line = 1 - 0.5 * np.exp(-0.5 * ((wave - 6564.61) / 0.3) ** 2)
     continuum = np.linspace(2, 1, len(wave))[:: design.SPARSE]
-    star = {"recipe": design.RECIPE, "flux": line.astype("f4"), "continuum": continuum}
-    for number in (3, 1):
-        np.savez(tmp_path / f"{number:06d}.npz", labels=[5000.0, 4, 0, 0, 1], **star)
-    assert design.pack(tmp_path, tmp_path / "grid.npz") == 2
-    (tmp_path / "000001.npz").unlink()
-    np.savez(tmp_path / "000002.npz", labels=[6000.0, 4, 0, 0, 1], **star)
-    assert design.pack(tmp_path, tmp_path / "grid.npz", start=tmp_path / "grid.npz") == 3
-    grid = grid_files.read(tmp_path / "grid.npz")
+    for i in numbers:
+        star = {"recipe": design.RECIPE, "flux": line.astype("f4"), "continuum": continuum}
+        np.savez(folder / f"{i:06d}.npz", labels=[teff, 4, 0, 0, 1.25], **star)
+
+
+def test_pack_writes_new_stars_only_and_never_an_old_byte(tmp_path):
+    folder, parts = tmp_path / "stars", tmp_path / "grid"
+    folder.mkdir()
+    _stars(folder, 3, 1)
+    assert design.pack(folder, parts) == (2, parts / "part-001.npz")
+    before = (parts / "part-001.npz").read_bytes()
+    assert design.pack(folder, parts) == (0, None)
+    (folder / "000001.npz").unlink()  # a machine that computes on need not have the old stars
+    _stars(folder, 2, teff=6000.0)
+    assert design.pack(folder, parts) == (1, parts / "part-002.npz")
+    assert (parts / "part-001.npz").read_bytes() == before
+    assert sorted(p.name for p in parts.iterdir()) == ["part-001.npz", "part-002.npz"]
+    assert design.numbers(parts) == {1, 2, 3}
+    grid = grid_files.read(parts)
     assert grid.index.tolist() == [1, 2, 3]
-    assert grid.labels[1, 0] == 6000
+    assert grid.labels[:, 0].tolist() == [5000, 6000, 5000]
+    assert grid.vmic.tolist() == [1.25] * 3
+    one = grid_files.read(parts / "part-001.npz")
+    assert one.index.tolist() == [1, 3]
+    assert np.array_equal(one.flux, grid.flux[[0, 2]])
     near = abs(10**FINE_LOGLAM - 6564.61) < 5
     wave, depth = 10 ** FINE_LOGLAM[near], 1 - grid.flux[0, near]
     assert (
@@ -122,23 +164,26 @@ def test_pack_adds_to_an_older_grid(tmp_path):
 
 
 def test_two_recipes_are_not_packed_together(tmp_path):
+    folder, parts = tmp_path / "stars", tmp_path / "grid"
+    folder.mkdir()
     np.savez(
-        tmp_path / "000001.npz",
+        folder / "000001.npz",
         recipe="another",
         labels=np.zeros(5),
         flux=np.ones(9),
         continuum=np.ones(9),
     )
     with pytest.raises(ValueError, match="was computed by another recipe"):
-        design.pack(tmp_path, tmp_path / "grid.npz")
-    np.savez(tmp_path / "old.npz", design_index=[1])
+        design.pack(folder, parts)
+    parts.mkdir(exist_ok=True)
+    np.savez(parts / "part-001.npz", design_index=[1])
     with pytest.raises(ValueError, match="was computed by another recipe"):
-        design.numbers(tmp_path / "old.npz")
+        design.numbers(parts)
 
 
 def test_pack_refuses_an_empty_folder(tmp_path):
     with pytest.raises(ValueError, match="holds no stars; run: specnb grid build"):
-        design.pack(tmp_path, tmp_path / "grid.npz")
+        design.pack(tmp_path, tmp_path / "grid")
 
 
 ATOMS = """'   3.000            '    1        28
@@ -213,6 +258,23 @@ def test_molecules_are_scaled_by_the_isotopic_fraction(tmp_path):
     ]
 
 
+def test_impossible_lines_of_ch_are_dropped(tmp_path):
+    """A line above the system's strongest, or of a level that the list extrapolates; other molecules stay."""
+    rows = [
+        "  6213.317 106.00112  1.314   1.319  3.464 BX10R285",
+        "  6215.608 106.00113  1.303   1.319  3.464 BX10R285",
+        "  4698.223 106.00112  1.220  -0.972  3.464 BX11R235",
+        "  6886.993 106.00112  2.812  -1.752  3.464 AX52P395",
+        "  4380.036 106.00112  0.466  -1.470  3.464 AX00P165",
+        "  5101.438 112.00124  0.624   0.682  1.340 00Q130h24",
+    ]
+    with gzip.open(tmp_path / "mooghyd.gz", "wt") as file:
+        file.write("\n".join(rows) + "\n")
+    for name in ("moogcn.gz", "moogc2.gz"):
+        gzip.open(tmp_path / name, "wt").close()
+    assert sorted(linelists.molecules(tmp_path).wlcent) == [4380.036, 5101.438]
+
+
 def test_changed_or_missing_line_lists_are_refused(tmp_path):
     with pytest.raises(ValueError, match="is missing; run: specnb grid sources"):
         linelists.verify(tmp_path)
@@ -249,6 +311,22 @@ def synthesizer(tmp_path_factory):
     return Synthesizer(folder)
 
 
+# Band oscillator strength and largest J of each list. CH A–X: Larsson & Siegbahn 1983, J. Chem. Phys. 79, 2270; CN
+# B–X: Langhoff & Bauschlicher 1989, Astrophys. J. 340, 620; C2 d–a: Langhoff et al. 1990, J. Chem. Phys. 92, 3000; MgH
+# A–X: Henneker & Popkie 1971, J. Chem. Phys. 54, 1763.
+BANDS = {"CH": (0.0052, 35), "CN": (0.034, 105), "C2": (0.030, 105), "MgH": (0.161, 45)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("molecule", BANDS)
+def test_no_molecular_line_is_stronger_than_its_system_allows(synthesizer, molecule):
+    """Sum rule: the lines that leave a level of weight 2J + 1 share the band's f (2J + 1)."""
+    f, largest = BANDS[molecule]
+    table = synthesizer.lines.table
+    strongest = table.gflog[table.kind == molecule].max()
+    assert np.log10(f) < strongest < np.log10(f * (2 * largest + 1))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_atmosphere_is_in_its_units(synthesizer):
@@ -273,8 +351,8 @@ def test_atmosphere_is_in_its_units(synthesizer):
 def test_hydrogen_lines_are_no_boxes(synthesizer):
     """The column mass of this star's atmosphere is not monotonic; taken as it is, Hα is black over 60 Å."""
     y = dict(design.design(100))[51]
-    assert (np.diff(synthesizer.atmosphere(*y[:3])[:, 0]) > 0).all()  # the recipe's: of [α/M] = 0
-    wave, flux, _ = synthesizer(*y, 1.5, window=(6450, 6650))
+    assert (np.diff(synthesizer.atmosphere(*y[:4])[:, 0]) > 0).all()
+    wave, flux, _ = synthesizer(*y, window=(6450, 6650))
     assert flux.min() > 0.1
     assert flux[abs(wave - 6545).argmin()] > 0.9
 
@@ -282,13 +360,17 @@ def test_hydrogen_lines_are_no_boxes(synthesizer):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("row", [0, 3, -1])
-def test_shipped_stars_are_recomputed(synthesizer, row):
+def test_stars_of_the_grid_are_recomputed(synthesizer, row):
     """Three stars of the grid in a 60 Å window, to 1e-3 RMS."""
-    from specnb.lte.synthesis import microturbulence, wavelengths
+    from specnb.lte.synthesis import wavelengths
 
-    grid = grid_files.read(lte_emulator.GRID)
-    y = [float(v) for v in grid.labels[row]]
-    wave, flux, _ = synthesizer(*y, microturbulence(y[1]), window=(5205, 5330))
+    path = Path(__file__).parents[2] / "lte_grid"
+    if not design.parts(path):
+        pytest.skip("no grid yet")
+    grid = grid_files.read(path)
+    wave, flux, _ = synthesizer(
+        *map(float, grid.labels[row]), float(grid.vmic[row]), window=(5205, 5330)
+    )
     whole = np.ones(len(wavelengths()))
     first = np.searchsorted(wavelengths(), wave[0] - 1e-6)
     whole[first : first + len(flux)] = flux
