@@ -44,6 +44,9 @@ FIRST_PIXEL = 35
 FINE_RESOLUTION = 10_000.0
 """Resolving power of the spectra on the fine grid (Gaussian, FWHM)."""
 
+RESOLUTION = 1800.0
+"""Resolving power of the native spectra, λ/FWHM: that of LAMOST's low-resolution survey."""
+
 SIGMA_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
 """Standard deviation of a Gaussian of full width at half maximum 1."""
 

@@ -109,15 +109,19 @@ class Finding:
 
 def judge(row: Row, folder: Path | str) -> Finding:
     """Judge a row by the results in a folder."""
+    stale = "*stale: the file lacks what is asked ({})*"
     try:
         found = newest(folder, row.source)
-        if found is None:
-            return Finding("*missing*", row.what)
+    except ValueError as error:
+        return Finding(stale.format(_told(error, folder)), row.what)
+    if found is None:
+        return Finding("*missing*", row.what)
+    try:
         answer = row.read(found.numbers)
     except Missing as error:
         return Finding(f"*missing: {error}*", row.what, origin=found.origin)
     except (KeyError, IndexError, ValueError) as error:
-        return Finding(f"*stale: the file lacks what is asked ({_told(error, folder)})*", row.what)
+        return Finding(stale.format(_told(error, folder)), row.what)
     changed = changed_since(found.made.commit, row.weights)
     verdict = "open" if answer.plan is None else "yes" if answer.plan else "no"
     if answer.plan and not answer.aim:

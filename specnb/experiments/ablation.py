@@ -196,8 +196,8 @@ def measure(steps=600, batch_size=64, n=256) -> Measured:
         for name, model in made.items()
     }
     apply |= precisions(made["reference"])
-    ratios = {name: [] for name in apply}
-    noise_map = {"all pixels": [], "noisier pixels": []}
+    ratios: dict[str, list[Interval]] = {name: [] for name in apply}
+    noise_map: dict[str, list] = {"all pixels": [], "noisier pixels": []}
     for which in range(len(SNR_BINS)):
         stars, judged = observed(n, which)
         estimates = {name: one(stars.observed, stars.ivar) for name, one in apply.items()}

@@ -24,7 +24,8 @@ from specnb.spectral_lines.equivalent_width import strengths
 from specnb.training import yardstick
 from specnb.world import streams
 from specnb.world.prior import LABELS
-from specnb.world.stars import draw, generator, simulate
+from specnb.world.stars import draw, simulate
+from specnb.world.streams import generator
 
 N_REGRESSION = 4096
 N_WIDTHS = 5
@@ -219,7 +220,8 @@ def sweep(scales, snr, n=8, n_samples=40, steps=100, seed=1) -> list[Guided]:
     list of Guided
         One for every scale.
     """
-    observed, x, good = (part[:n] for part in yardstick.observations(snr))
+    observed, x, good = yardstick.observations(snr)
+    observed, x, good = observed[:n], x[:n], good[:n]
     least = np.mean(storage.read(yardstick.ASSET)["mse"][str(snr)][:n])
     model, rows = networks.load("bounded"), []
     for scale in scales:
@@ -270,7 +272,7 @@ def gaussian_world(methods, snr, n, n_samples=64, seed=1) -> dict[str, Closed]:
     sd = ((basis @ linear.covariance()) * basis).sum(2).add(model.diagonal * free).sqrt()
     table = {}
     for name, settings in methods.items():
-        draws = sample_posterior(y, ivar, n_samples, seed, model=model, **settings)
+        draws = torch.as_tensor(sample_posterior(y, ivar, n_samples, seed, model=model, **settings))
         every = draws.numpy(), x.numpy(), good.numpy()
         table[name] = Closed(
             coverage_68=metrics.pixel_coverage(*every, 0.68, seed),

@@ -18,7 +18,8 @@ from specnb.sampling.posterior import sample_posterior
 from specnb.spectral_lines.equivalent_width import strengths
 from specnb.world import streams
 from specnb.world.prior import LABELS
-from specnb.world.stars import draw, generator, simulate
+from specnb.world.stars import draw, simulate
+from specnb.world.streams import generator
 
 WAYS = ("as_drawn", "scaled", "recalibrated")
 """Steps of the decision tree."""
@@ -167,7 +168,7 @@ def tree(learnt, judged) -> dict[str, Tree]:
 
 def pits(learnt, judged) -> dict[str, np.ndarray]:
     """Return the PIT of all numbers together, of every step of :func:`tree`: step → (n,)."""
-    shares = {way: [] for way in WAYS}
+    shares: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
     for name, (draws, truth) in judged.items():
         ways, _ = corrected(learnt[name], (draws, truth))
         for way, x in ways.items():

@@ -13,7 +13,7 @@ from specnb.experiments import comparison, hallucination
 from specnb.experiments.comparison import Closed, Guided, Judged, Through
 from specnb.experiments.hallucination import Erased, Feature
 from specnb.experiments.results import Record
-from specnb.metrics import Interval, bootstrap
+from specnb.metrics import Interval, bootstrap, pixel_coverage
 from specnb.sampling import counts, instruments
 from specnb.sampling.posterior import METHODS, sample_posterior
 from specnb.spectral_lines.anomalies import anomalies
@@ -204,9 +204,13 @@ def by_steps(size: Sizes, seed: int) -> list[Stepped]:
     elif not size.few:
         long = [4, 8, 16, 32, 64, 128, 200]
         curves = {"exact": [1, 2, 4, 8, 16, 32, 64], "ancestral": long, "heun": long, "ddim": long}
-    ways = {(name, k): {"method": name, "steps": k} for name, ks in curves.items() for k in ks}
+    runs = [(name, k) for name, ks in curves.items() for k in ks]
+    ways = {f"{name}, {k} steps": {"method": name, "steps": k} for name, k in runs}
     table = comparison.measure(10, size.steps, ways, size.n_samples, seed)
-    return [Stepped(**vars(table[way]), method=way[0], steps=way[1]) for way in ways]
+    judged = [table[way] for way in ways]
+    return [
+        Stepped(**vars(j), method=name, steps=k) for j, (name, k) in zip(judged, runs, strict=True)
+    ]
 
 
 def sweep(size: Sizes, seed: int = 1) -> dict[int, list[Guided]]:
@@ -278,11 +282,25 @@ def views(size: Sizes):
 
 
 def counted(size: Sizes, electrons: int, seed: int) -> Counted:
-    """Denoise counted photons, a median of ``electrons`` a pixel."""
-    found = counts.measure(size.counted, electrons, READ_NOISE, size.n_samples, seed)
-    draws = found["draws"]
+    """Denoise counted photons, a median of ``electrons`` a pixel, with variances from either and by draws."""
+    stars, rng = simulate(size.counted, seed), np.random.default_rng(seed)
+    exposure = electrons * np.median(stars.sigma, 1, keepdims=True) ** 2 / stars.sigma**2
+    seen = rng.poisson(exposure * stars.flux) + READ_NOISE * rng.standard_normal(exposure.shape)
+    draws, share = counts.sample_counts(
+        seen, exposure, READ_NOISE, n_samples=size.n_samples, seed=seed
+    )
+    flux, mean = seen / exposure, draws.mean(1)
+
+    def bias(clean):
+        return bootstrap(np.mean, 100 * (clean - stars.flux).mean(1), seed=seed)
+
+    def denoised(light):
+        return denoise(flux, counts.inverse_variance(light, exposure, READ_NOISE))
+
+    everywhere = np.ones(stars.flux.shape, dtype=bool)
+    inside = pixel_coverage(draws, stars.flux, everywhere, 0.68, seed)
     return Counted(
-        Bias(Interval(*found["from the counts"]["bias"])),
-        Bias(Interval(*found["from the spectrum"]["bias"])),
-        Drawn(Interval(*draws["bias"]), Interval(*draws["coverage_68"]), draws["share"]),
+        Bias(bias(denoised(flux))),
+        Bias(bias(denoised(mean))),
+        Drawn(bias(mean), inside, float(np.median(share))),
     )

@@ -21,7 +21,8 @@ from specnb.denoising import networks
 from specnb.denoising.noisemaps import coordinate
 from specnb.observed import Observed
 from specnb.world import prior, streams
-from specnb.world.stars import draw, generator
+from specnb.world.stars import draw
+from specnb.world.streams import generator
 
 N_TRAINING = 8192
 INPUTS = ("noisy", "denoised", "clean")

@@ -20,7 +20,8 @@ from specnb.sampling.posterior import band
 from specnb.spectral_lines import indices
 from specnb.spectral_lines.line_table import LINES
 from specnb.world import noise, prior
-from specnb.world.stars import generator, synthesize
+from specnb.world.stars import synthesize
+from specnb.world.streams import generator
 
 NAMES = ("Teff (K)", "log g", "[M/H]", "S/N", "method", "noise")
 """What the sliders are called."""

@@ -159,7 +159,8 @@ def measure(estimators, snr, n, seed=1) -> Erased:
     put = {"added line": add_lines(stars.flux, depth, rng)}
     put |= {f"{name} filled": fill_line(stars.flux, rv, name) for name in ("Hα", "Ca II 8542")}
     before = {name: estimate(stars.observed, stars.ivar) for name, estimate in estimators.items()}
-    survived, features = {name: {} for name in estimators}, {}
+    survived: dict[str, dict[str, list[float]]] = {name: {} for name in estimators}
+    features = {}
     for feature, (changed, window) in put.items():
         y = observe(stars, changed)
         found = anomalies(y, stars.ivar)

@@ -91,11 +91,12 @@ def denoised(model, snr, n, n_drawn, n_samples, steps, seed) -> Level:
     """Denoise ``n`` test stars of one S/N by every method, and draw spectra of the first ``n_drawn``."""
     stars, few = simulate(n, seed + snr, snr=snr), slice(0, n_drawn)
     settings = {"steps": steps, "model": model}
-    draws = sample_posterior(
-        stars.observed[few], stars.ivar[few], n_samples, seed, "supervised", **settings
-    )
-    estimates = {name: denoise(stars.observed, stars.ivar, method=name) for name in COMPARED}
-    estimates[ONE_PASS] = networks.apply(model, stars.observed, stars.ivar)
+    seen = stars.observed[few], stars.ivar[few]
+    draws = np.asarray(sample_posterior(*seen, n_samples, seed, "supervised", **settings))
+    estimates = {
+        name: np.asarray(denoise(stars.observed, stars.ivar, method=name)) for name in COMPARED
+    }
+    estimates[ONE_PASS] = np.asarray(networks.apply(model, stars.observed, stars.ivar))
     estimates["supervised, mean of draws"] = draws.mean(1)
     estimates["supervised, a draw"] = draws[:, 0]
     return Level(stars, draws, estimates)

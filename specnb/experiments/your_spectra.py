@@ -192,7 +192,7 @@ def agreement(found, truth, snr, fewest: int) -> dict[str, dict[str, Agreement]]
     fewest : int
         Stars that a bin needs.
     """
-    out = {}
+    out: dict[str, dict] = {}
     for name, (low, high) in BINS.items():
         some = (snr >= low) & (snr < high)
         if some.sum() < fewest:
@@ -271,10 +271,11 @@ def repeated(pairs, inflate: bool, seed: int):
         flux, ivar = arrays([side[str(pair[k])] for pair in both])
         draws.append(infer(flux, ivar, 256, seed))
     found = pulls(*draws)
-    scatters = [metrics.scatter(pull, 0 * pull) for pull in found.T]
+    by_label = zip(prior.LABELS, found.T, strict=True)
+    scatters = {name: metrics.scatter(pull, 0 * pull) for name, pull in by_label}
     # v sin i is left out: it piles up at zero
     within = metrics.bootstrap(np.mean, (np.abs(found[:, :5]) < 1).mean(1))
-    return len(both), Pulls(*scatters, within)
+    return len(both), Pulls(**scatters, within_1_error=within)
 
 
 def flagged(kinds) -> dict[str, Interval]:

@@ -1,13 +1,14 @@
 r"""A grid of LTE spectra: which stars, computed in parallel, packed for the emulator (extra ``specnb[grid]``).
 
-The design is a scrambled Sobol sequence in five dimensions: teff = 4300 + 2700 u₁; log g from 0.8 + (teff − 4300)/1000
-to 5 by u₂; [M/H] = 0.5 − 3.5 u₃^1.3; [α/M] = −0.1 + 0.6 u₄; vmic within 0.5 km/s of the relation of
+The design is a scrambled Sobol sequence in five dimensions: teff = 4300 + 2700 u₁; log g from 0.8 + (teff −
+4300)/1000 to 5 by u₂; [M/H] = 0.5 − 3.5 u₃^1.3; [α/M] = −0.1 + 0.6 u₄; vmic within 0.5 km/s of the relation of
 :func:`specnb.lte.synthesis.microturbulence` by u₅. Its points with i % 8 = 5 are kept for judges outside of this
-project and never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into octants in
-turn; so that octant is filled by a second sequence (numbers from 100,000 on). The corners of the domain come first
-(from 200,000 on), because an emulator must not extrapolate; a third sequence (from 300,000 on) adds stars below 5100 K
-and a fourth (from 400,000 on) cool dwarfs and cool metal-rich stars, where molecules and strong lines make an
-emulator's error three times that of warm stars. All are dealt out in turn, so that any prefix fills the domain evenly.
+project and never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into
+octants in turn; so that octant is filled by a second sequence (numbers from 100,000 on). The corners of the domain
+come first (from 200,000 on), because an emulator must not extrapolate; a third sequence (from 300,000 on) adds stars
+below 5100 K and a fourth (from 400,000 on) cool dwarfs and cool metal-rich stars, where molecules and strong lines
+make an emulator's error three times that of warm stars. All are dealt out in turn, so that any prefix fills the
+domain evenly.
 
 Stars are packed into parts that are never written again: each holds the stars that no earlier part has.
 """

@@ -16,10 +16,9 @@ from specutils import Spectrum
 from specutils.manipulation import FluxConservingResampler
 from specutils.utils.wcs_utils import air_to_vac
 
-from specnb.grid import DLOGLAM, LOGLAM, N_PIXELS, SIGMA_PER_FWHM, WAVE
+from specnb.grid import DLOGLAM, LOGLAM, N_PIXELS, RESOLUTION, SIGMA_PER_FWHM, WAVE
 from specnb.observing.flags import TRAINED
 from specnb.observing.normalise import Normalised, level, normalise
-from specnb.world.stars import RESOLUTION
 
 TELLURIC = [(6865, 6965), (7160, 7340), (7590, 7720), (8120, 8350)]
 """Bands of O₂ and H₂O in the Earth's atmosphere, Å in vacuum."""

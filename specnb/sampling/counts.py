@@ -8,17 +8,14 @@ spectrum, twice; the draws from there are proposals, and each weighs what the tr
 Gaussian one.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
-from specnb import metrics, validate
+from specnb import validate
 from specnb.denoising.denoise import denoise
 from specnb.sampling.importance import resample
 from specnb.sampling.posterior import sample_posterior
-from specnb.world.stars import simulate
 
 PASSES = 2
 """Denoised spectra that the variance is taken from, one after the other."""
@@ -127,7 +124,7 @@ def sample_counts(
     counts = np.atleast_2d(np.asarray(counts, "f8"))
     exposure = np.broadcast_to(exposure, counts.shape).astype("f8")
     background = np.broadcast_to(background, counts.shape).astype("f8")
-    electrons: dict[str, Any] = {
+    electrons: dict[str, float | np.ndarray] = {
         "read_noise": read_noise,
         "exposure": exposure,
         "background": background,
@@ -154,46 +151,3 @@ def sample_counts(
         at, share[i] = resample(weight, n_samples, np.random.default_rng([seed, i]))
         out[i] = x[at]
     return out, share
-
-
-def measure(
-    n: int, electrons: float, read_noise: float, n_samples: int = 64, seed: int = 1
-) -> dict[str, dict[str, Any]]:
-    """Measure what the likelihood matters, on test stars whose counts are known.
-
-    Parameters
-    ----------
-    n : int
-        Number of stars.
-    electrons : float
-        Median a pixel.
-    read_noise : float
-        Standard deviation, electrons.
-    n_samples, seed : int
-        As for :func:`sample_counts`.
-
-    Returns
-    -------
-    dict
-        For the denoised spectrum with the variance "from the counts", the one "from the spectrum", and "draws" the
-        mean error of the flux in per cent, (value, low, high) over stars, ``bias``; of the draws also pixel-wise
-        ``coverage_68`` and the median effective ``share`` of the proposals.
-    """
-    stars, rng = simulate(n, seed), np.random.default_rng(seed)
-    exposure = electrons * np.median(stars.sigma, 1, keepdims=True) ** 2 / stars.sigma**2
-    seen = rng.poisson(exposure * stars.flux) + read_noise * rng.standard_normal(exposure.shape)
-    flux = seen / exposure
-    draws, share = sample_counts(seen, exposure, read_noise, n_samples=n_samples, seed=seed)
-    estimates = {
-        "from the counts": denoise(flux, inverse_variance(flux, exposure, read_noise)),
-        "from the spectrum": denoise(flux, inverse_variance(draws.mean(1), exposure, read_noise)),
-        "draws": draws.mean(1),
-    }
-    error = {name: 100 * (x - stars.flux).mean(1) for name, x in estimates.items()}
-    table: dict[str, dict[str, Any]] = {}
-    for name, e in error.items():
-        table[name] = {"bias": list(metrics.bootstrap(np.mean, e, seed=seed))}
-    everywhere = np.ones(stars.flux.shape, dtype=bool)
-    inside = metrics.pixel_coverage(draws, stars.flux, everywhere, 0.68, seed)
-    table["draws"] |= {"coverage_68": list(inside), "share": float(np.median(share))}
-    return table

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from specnb.grid import DLOGLAM, N_PIXELS, SIGMA_PER_FWHM
-from specnb.world.stars import RESOLUTION
+from specnb.grid import DLOGLAM, N_PIXELS, RESOLUTION, SIGMA_PER_FWHM
 
 if TYPE_CHECKING:
     from scipy.sparse import sparray

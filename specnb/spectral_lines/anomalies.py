@@ -19,9 +19,8 @@ from numpy.typing import ArrayLike
 
 from specnb import validate
 from specnb.denoising.denoise import named
-from specnb.grid import DLOGLAM, SIGMA_PER_FWHM, WAVE
+from specnb.grid import DLOGLAM, RESOLUTION, SIGMA_PER_FWHM, WAVE
 from specnb.observed import Observed
-from specnb.world.stars import RESOLUTION
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -7,7 +7,8 @@ import torch
 
 from specnb.denoising import classical, local_prior
 from specnb.world import streams
-from specnb.world.stars import draw, generator
+from specnb.world.stars import draw
+from specnb.world.streams import generator
 
 
 @dataclass(frozen=True)

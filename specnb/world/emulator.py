@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import gelu, linear
 
-from specnb.grid import FINE_RESOLUTION
+from specnb.grid import FINE_RESOLUTION, RESOLUTION
 from specnb.world.operators import fourier_length, to_fourier, to_native
 
 
@@ -229,7 +229,7 @@ def fit(
     return emulator.float().prepare()
 
 
-def _seen(lines: torch.Tensor, base: torch.Tensor, resolution: float = 1800.0) -> torch.Tensor:
+def _seen(lines: torch.Tensor, base: torch.Tensor, resolution: float = RESOLUTION) -> torch.Tensor:
     """Take fine flux − 1 (n, 16151) of resolving power ``base`` to native pixels at ``resolution``, (n, 3136)."""
     zero, r = torch.zeros(len(lines)), torch.full((len(lines),), float(resolution))
     return to_native(to_fourier(lines), zero, zero, r, base)
@@ -280,7 +280,7 @@ def residuals(
     emulator: Emulator,
     labels: np.ndarray,
     flux: np.ndarray,
-    resolution: float = 1800.0,
+    resolution: float = RESOLUTION,
     base: float | None = None,
 ) -> np.ndarray:
     """Compute emulator minus spectrum in native pixels, both at ``resolution``.

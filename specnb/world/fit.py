@@ -14,12 +14,13 @@ from functools import lru_cache
 
 import torch
 
+from specnb.grid import RESOLUTION
 from specnb.observed import Observed
 from specnb.world import prior
 from specnb.world.continuum import Continuum
 from specnb.world.emulator import Emulator, load_emulator
 from specnb.world.prior import CONTINUUM_SIGMA
-from specnb.world.stars import RESOLUTION, legendre, normalised
+from specnb.world.stars import legendre, normalised
 
 TEMPLATES = 512
 RV_STEP = 60.0

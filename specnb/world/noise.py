@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import torch
 
-from specnb.grid import N_PIXELS, SIGMA_PER_FWHM, WAVE
+from specnb.grid import N_PIXELS, RESOLUTION, SIGMA_PER_FWHM, WAVE
 
 SNR_AT_UNIT_LEVEL = 5.0
 """Median S/N per pixel of the continuum at level 1; S/N = 5 / level."""
@@ -51,7 +51,7 @@ def _templates(device: torch.device) -> list[torch.Tensor]:
     red = _ramp((wave - 5960) / 50) * peak_of_red * _ramp((9300 - wave) / 200)
     vacuum = torch.tensor([w * 1.000277 for w, _ in SKY_LINES], dtype=torch.float64)
     peak = torch.tensor([p for _, p in SKY_LINES], dtype=torch.float64)
-    width = vacuum / 1800 * SIGMA_PER_FWHM
+    width = vacuum / RESOLUTION * SIGMA_PER_FWHM
     away = (wave - vacuum[:, None]) / width[:, None]
     lines = (peak[:, None] * torch.exp(-0.5 * away**2)).sum(0)
     return [t.to(device, torch.float32) for t in (blue, red, lines)]

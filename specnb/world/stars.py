@@ -22,7 +22,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from specnb import validate
-from specnb.grid import FINE_RESOLUTION, N_PIXELS
+from specnb.grid import FINE_RESOLUTION, N_PIXELS, RESOLUTION
 from specnb.world import noise
 from specnb.world.emulator import Emulator, load_emulator
 from specnb.world.prior import (
@@ -39,9 +39,6 @@ from specnb.world.streams import generator
 
 if TYPE_CHECKING:
     from astropy.table import Table
-
-RESOLUTION = 1800.0
-"""Resolving power of the native spectra."""
 
 SNR = (5.0, 100.0)
 """Range of the default S/N, log-uniform."""

@@ -12,7 +12,8 @@ from specnb.denoising import classical
 from specnb.denoising.nets import DnCNN1D
 from specnb.denoising.subspace import LinearDenoiser
 from specnb.observed import Observed
-from specnb.world.stars import draw, generator
+from specnb.world.stars import draw
+from specnb.world.streams import generator
 
 METHODS = sorted(classical.METHODS)
 

@@ -7,7 +7,8 @@ import torch
 from specnb.denoising import classical, networks
 from specnb.denoising.subspace import LinearDenoiser, LinearPosterior, products
 from specnb.observed import Observed
-from specnb.world.stars import draw, generator
+from specnb.world.stars import draw
+from specnb.world.streams import generator
 
 
 def toy(n, pixels=12, k=3, seed=0):

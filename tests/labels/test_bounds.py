@@ -4,7 +4,7 @@ import torch
 
 import specnb
 from specnb.labels import bounds
-from specnb.world import stars
+from specnb.world import stars, streams
 from specnb.world.emulator import load_emulator
 
 
@@ -13,7 +13,7 @@ def labels_of(s):
 
 
 def test_jacobian_by_finite_differences():
-    y = stars.draw(3, stars.generator("test", 5)).labels
+    y = stars.draw(3, streams.generator("test", 5)).labels
     jacobian = bounds.jacobian(y)
     steps = torch.tensor([20.0, 0.02, 0.02, 0.02, 1.0, 1.0, *[0.01] * 5])
     for i, h in enumerate(steps):

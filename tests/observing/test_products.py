@@ -11,12 +11,11 @@ from typer.testing import CliRunner
 
 import specnb
 from specnb.cli import app
-from specnb.grid import WAVE
+from specnb.grid import RESOLUTION, WAVE
 from specnb.observing import native, products, readers, survey_files
 from specnb.world import prior
 from specnb.world.fit import default_world
 from specnb.world.operators import to_native
-from specnb.world.stars import RESOLUTION
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from specnb.denoising import networks
 from specnb.observed import Observed
 from specnb.training import denoiser, loop, models, objectives, profiles
 from specnb.training.profiles import Profile
-from specnb.world import stars
+from specnb.world import stars, streams
 
 
 def test_every_noise_level_comes_to_weigh_the_same():
@@ -60,7 +60,7 @@ def test_training_is_reproducible_and_learns(tmp_path):
     (a, rows), (b, _) = once(), once()
     for p, q in zip(a.parameters(), b.parameters(), strict=True):
         assert torch.equal(p, q)
-    batch = stars.draw(64, stars.generator("validation", 0), snr=(5, 20))
+    batch = stars.draw(64, streams.generator("validation", 0), snr=(5, 20))
     torch.manual_seed(0)
     untrained = networks.fresh(*profiles.moments(short.net, 512), **short.net)
     with torch.no_grad():
@@ -135,7 +135,7 @@ def test_the_width_of_draws_is_learnt_without_touching_the_mean():
     torch.manual_seed(0)
     fresh = networks.fresh(*profiles.moments(net, 512), **net).eval()
     torch.nn.init.constant_(fresh.net.spread.bias, -0.7)  # much too narrow
-    batch = stars.draw(64, stars.generator("validation", 1), snr=(5, 50))
+    batch = stars.draw(64, streams.generator("validation", 1), snr=(5, 50))
     m = torch.where(batch.good, batch.level * batch.sigma, 30.0)
     u = torch.where(batch.good, batch.y, fresh.mean)
     state = Observed.state(u, m)

@@ -4,13 +4,13 @@ import torch
 
 import specnb
 from specnb.observed import Observed
-from specnb.world import fit, prior, stars
+from specnb.world import fit, prior, stars, streams
 from specnb.world.continuum import Continuum
 
 
 @pytest.fixture(scope="module")
 def batch():
-    return stars.draw(24, stars.generator("validation", 8), level=torch.full((24, 1), 0.25))
+    return stars.draw(24, streams.generator("validation", 8), level=torch.full((24, 1), 0.25))
 
 
 def seen(batch):
@@ -34,7 +34,7 @@ def test_pulls_are_normal(batch):
 
 
 def test_without_noise_the_labels_come_back():
-    b = stars.draw(12, stars.generator("validation", 9))
+    b = stars.draw(12, streams.generator("validation", 9))
     inner = prior.to_normal(b.labels.double()).abs().max(1).values < 2
     x = b.x[inner]
     best, _ = fit.best(fit.default_world(), Observed(x, torch.full_like(x, 1e6)), fit.LIKELIEST)

@@ -58,5 +58,5 @@ def one_star(model, s: float, seed: int, device: str):
     else:
         title = f"s = {s:g}, S/N {5 / s:.0f}"
         observed = np.where(one.ivar > 0, one.observed, np.nan)[0]
-        estimate = networks.apply(model, one.observed, one.ivar)
+        estimate = np.asarray(networks.apply(model, one.observed, one.ivar))
     return plotting.examples([(title, observed, one.flux[0], estimate[0])])
