@@ -137,6 +137,22 @@ def test_editors_see_the_public_names_where_they_are_loaded_from():
     assert specnb.__all__ == list(specnb._HOME)
 
 
+def test_the_package_page_lists_every_module_in_the_order_of_reading():
+    page = (ROOT / "book" / "api.md").read_text()
+    listed = re.findall(r"automodule:: specnb\.(\S+)\n", page)
+    package = ROOT / "specnb"
+    modules = {
+        ".".join(path.relative_to(package).with_suffix("").parts)
+        for path in package.rglob("*.py")
+        if path.stem not in ("__init__", "__main__", "extras", "plotting")
+    }
+    shown = {name for name in modules if not name.startswith(("cli.", "experiments.figures."))}
+    assert sorted(listed) == sorted(shown)
+    rank = {room: i for i, rooms in enumerate(ROOMS) for room in rooms}
+    ranks = [rank[name.split(".")[0]] for name in listed]
+    assert ranks == sorted(ranks)
+
+
 def test_no_file_is_too_large():
     for path in (ROOT / "specnb").rglob("*"):
         if path.is_file():

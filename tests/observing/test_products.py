@@ -1,6 +1,7 @@
 """From files to products: what is written, what is warned of, and that one bad file stops nothing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 import specnb
+from specnb import validate
 from specnb.cli import app
+from specnb.denoising.base import StarDenoiser
 from specnb.grid import RESOLUTION, WAVE
 from specnb.observing import native, products, readers, survey_files
+from specnb.observing.flags import Quality
 from specnb.world import prior
 from specnb.world.fit import default_world
 from specnb.world.operators import to_native
@@ -51,6 +55,45 @@ def test_stars_of_the_prior_are_denoised_and_not_doubted(folder, made):
         for k, name in enumerate(prior.LABELS):
             draws = np.asarray(p.labels[name][0])
             assert abs(draws.mean() - stars.labels[name][i]) < 4.5 * draws.std(), (i, k)
+
+
+def test_a_flux_is_checked_once_and_denoised_once_on_its_way_to_products(
+    folder, tmp_path, monkeypatch
+):
+    """Of two files together, from the shell to what is written."""
+    calls = {"checked": 0, "denoised": 0}
+
+    def counted(name, function):
+        def count(*arguments, **settings):
+            calls[name] += 1
+            return function(*arguments, **settings)
+
+        return count
+
+    monkeypatch.setattr(validate, "spectra", counted("checked", validate.spectra))
+    monkeypatch.setattr(StarDenoiser, "denoise", counted("denoised", StarDenoiser.denoise))
+    files = [folder[0] / f"s{i}.fits" for i in range(2)]
+    assert call("denoise", *files, "-o", tmp_path / "out").exit_code == 0
+    assert calls == {"checked": 1, "denoised": 1}
+
+
+def test_a_spectrum_alone_is_the_spectrum_among_others(folder, made):
+    prepared = [native.prepare(readers.read(folder[0] / f"s{i}.fits")) for i in range(2)]
+    together = native.normalised(prepared)
+    for one, alone in zip(together, (p.observation for p in made), strict=True):
+        assert np.allclose(one.flux, alone.flux, atol=1e-4)
+        assert np.allclose(one.ivar, alone.ivar, rtol=1e-2)
+        assert np.allclose(one.fit.labels, alone.fit.labels, rtol=1e-3, atol=0.5)
+        assert one.fit.chi2 == pytest.approx(float(alone.fit.chi2), rel=1e-3)
+
+
+def test_flags_are_in_the_table_and_in_the_header(folder, made):
+    table = products.table(["s0", "s1"], made)
+    assert list(table["flags"]) == [int(p.flags) for p in made] == [0, 0]
+    flagged = replace(made[0], flags=Quality.POOR_FIT, warnings=["poor fit"])
+    header = products.to_fits(flagged, "s0.fits")[0].header
+    assert Quality(header["FLAGS"]) == Quality.POOR_FIT
+    assert header["QUALITY"] is False
 
 
 def test_denoise_writes_what_it_says(folder, tmp_path):
