@@ -17,9 +17,11 @@ Pixels of a spectrum are correlated, so intervals come from a bootstrap over spe
 has a binomial one.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 SNR_BINS = ((5, 8), (8, 15), (15, 30), (30, 50), (50, 100))
 """Bins of the median S/N per pixel; the upper edge belongs to the next bin, 100 to the last."""
@@ -61,7 +63,9 @@ def _finite(name, value, good):
         )
 
 
-def _checked(estimate, truth, good):
+def _checked(
+    estimate: ArrayLike, truth: ArrayLike, good: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The three as float64, float64, bool; shape (n, pixels), finite and with a good pixel in every spectrum."""
     estimate, truth, good = (
         np.asarray(estimate, "f8"),
@@ -82,7 +86,13 @@ def _checked(estimate, truth, good):
     return estimate, truth, good
 
 
-def per_spectrum(kind, estimate, truth, good, sigma=None):
+def per_spectrum(
+    kind: str,
+    estimate: ArrayLike,
+    truth: ArrayLike,
+    good: ArrayLike,
+    sigma: ArrayLike | None = None,
+) -> np.ndarray:
     """Return one metric per spectrum.
 
     Parameters
@@ -106,12 +116,12 @@ def per_spectrum(kind, estimate, truth, good, sigma=None):
         raise ValueError(f"sigma is None; {kind} needs the error at unit level")
     estimate, truth, good = _checked(estimate, truth, good)
     delta = np.subtract(estimate, truth, where=good, out=np.zeros_like(truth))
-    if kind != "mse":
+    if kind != "mse" and sigma is not None:
         delta = delta / np.where(good, sigma, 1.0)
     return (np.abs(delta) if kind == "wmae" else delta**2).sum(1) / good.sum(1)
 
 
-def ssim(estimate, truth, good):
+def ssim(estimate: ArrayLike, truth: ArrayLike, good: ArrayLike) -> np.ndarray:
     """Return the structural similarity of every spectrum with its truth, for a data range of 1.
 
     A masked pixel has no weight in the window of its neighbours (normalised convolution) and is no centre of one;
@@ -156,7 +166,11 @@ def ssim(estimate, truth, good):
 
 
 def bootstrap(
-    statistic, *samples, n_resamples: int = 1000, seed: int = 0, confidence: float = 0.95
+    statistic: Callable[..., Any],
+    *samples: np.ndarray,
+    n_resamples: int = 1000,
+    seed: int = 0,
+    confidence: float = 0.95,
 ) -> Interval:
     """Resample spectra for the percentile interval of a statistic.
 
@@ -178,21 +192,31 @@ def bootstrap(
     return Interval(float(statistic(*samples)), float(low), float(high))
 
 
-def improvement(kind, estimate, observed, truth, good, sigma=None, seed: int = 0) -> Interval:
+def improvement(
+    kind: str,
+    estimate: ArrayLike,
+    observed: ArrayLike,
+    truth: ArrayLike,
+    good: ArrayLike,
+    sigma: ArrayLike | None = None,
+    seed: int = 0,
+) -> Interval:
     """Return 1 − metric(estimate)/metric(observed) over a set of spectra; arguments as of :func:`per_spectrum`."""
     after = per_spectrum(kind, estimate, truth, good, sigma)
     before = per_spectrum(kind, observed, truth, good, sigma)
     return bootstrap(lambda a, b: 1 - a.mean() / b.mean(), after, before, seed=seed)
 
 
-def rmse(estimate, truth, good, seed: int = 0) -> Interval:
+def rmse(estimate: ArrayLike, truth: ArrayLike, good: ArrayLike, seed: int = 0) -> Interval:
     """Return √(mean MSE) of a set of spectra, (n, pixels) each."""
     return bootstrap(
         lambda a: np.sqrt(a.mean()), per_spectrum("mse", estimate, truth, good), seed=seed
     )
 
 
-def rho(estimate, reference, truth, good, seed: int = 0) -> Interval:
+def rho(
+    estimate: ArrayLike, reference: ArrayLike, truth: ArrayLike, good: ArrayLike, seed: int = 0
+) -> Interval:
     """Return ρ = RMSE(estimate)/RMSE(reference) of a set of spectra.
 
     ``reference`` is, as a rule, the exact posterior mean of the same observations; all have shape (n, pixels), and
@@ -223,19 +247,19 @@ def _errors(estimate, truth):
     return estimate - truth
 
 
-def bias(estimate, truth, seed: int = 0) -> Interval:
+def bias(estimate: ArrayLike, truth: ArrayLike, seed: int = 0) -> Interval:
     """Return the median of estimate − truth, (n,) each."""
     return bootstrap(np.median, _errors(estimate, truth), seed=seed)
 
 
-def scatter(estimate, truth, seed: int = 0) -> Interval:
+def scatter(estimate: ArrayLike, truth: ArrayLike, seed: int = 0) -> Interval:
     """Return 1.4826 MAD of estimate − truth, (n,) each: σ of a normal."""
     return bootstrap(
         lambda d: 1.4826 * np.median(np.abs(d - np.median(d))), _errors(estimate, truth), seed=seed
     )
 
 
-def covered(draws, truth, nominal=0.68):
+def covered(draws: ArrayLike, truth: ArrayLike, nominal: float = 0.68) -> np.ndarray:
     """Tell whether the central interval of the draws holds the truth: draws (…, n_samples), truth (…) → bool (…).
 
     Quantile p of S draws is draw number p (S + 1): S draws and a truth from one distribution then give the nominal
@@ -262,7 +286,9 @@ def covered(draws, truth, nominal=0.68):
     return (low <= truth) & (truth <= high)
 
 
-def coverage(draws, truth, nominal: float = 0.68, confidence: float = 0.95) -> Interval:
+def coverage(
+    draws: ArrayLike, truth: ArrayLike, nominal: float = 0.68, confidence: float = 0.95
+) -> Interval:
     """Return the coverage of one number over independent stars, with Wilson's binomial interval.
 
     Parameters
@@ -281,7 +307,13 @@ def coverage(draws, truth, nominal: float = 0.68, confidence: float = 0.95) -> I
     return Interval(float(hit.mean()), float(interval.low), float(interval.high))
 
 
-def pixel_coverage(draws, truth, good, nominal: float = 0.68, seed: int = 0) -> Interval:
+def pixel_coverage(
+    draws: Iterable[ArrayLike],
+    truth: ArrayLike,
+    good: ArrayLike,
+    nominal: float = 0.68,
+    seed: int = 0,
+) -> Interval:
     """Return the coverage of good pixels, a mean over spectra, with a bootstrap over spectra.
 
     Parameters
@@ -304,7 +336,7 @@ def pixel_coverage(draws, truth, good, nominal: float = 0.68, seed: int = 0) -> 
     return bootstrap(np.mean, np.array(shares), seed=seed)
 
 
-def snr_bin(snr):
+def snr_bin(snr: ArrayLike) -> np.ndarray:
     """Return the number of the bin of ``SNR_BINS`` of each star, (n,) → (n,) int; −1 outside of 5…100.
 
     S/N is rounded to 1e-4 first: 5/λ with a float32 λ is 4.9999998.

@@ -9,6 +9,7 @@ import tomllib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -49,8 +50,8 @@ def commit() -> str | None:
     return name + ("-dirty" if changed.strip() else "")
 
 
-def device_name(device):
-    """What a person calls the device: the GPU's name, or the processor with its number of threads."""
+def device_name(device: torch.device | str) -> str:
+    """Name the device as a person does: the GPU, or the processor with its number of threads."""
     if str(device).startswith("cuda"):
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
@@ -66,8 +67,8 @@ def device_name(device):
     return f"{name}, {torch.get_num_threads()} threads"
 
 
-def provenance(device, seed):
-    """Package and torch version, commit, date, device, seed; take it when a run starts, before it writes anything."""
+def provenance(device: torch.device | str, seed: int) -> dict[str, Any]:
+    """Collect package and torch version, commit, date, device and seed; call it when a run starts, before it writes."""
     return {
         "specnb": version("specnb"),
         "torch": torch.__version__,
@@ -78,7 +79,7 @@ def provenance(device, seed):
     }
 
 
-def write_bytes(path, data):
+def write_bytes(path: Path | str, data: bytes) -> None:
     """Write a file as a whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,39 +88,40 @@ def write_bytes(path, data):
     os.replace(temporary, path)
 
 
-def write_tensors(path, tensors, **notes):
+def write_tensors(path: Path | str, tensors: dict[str, torch.Tensor], **notes: Any) -> None:
     """Write named tensors, and ``notes`` that JSON can hold into the header."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     header = {k: json.dumps(v) for k, v in notes.items()}
     write_bytes(path, safetensors.torch.save(tensors, metadata=header or None))
 
 
-def read_tensors(path):
-    """The dicts of tensors and of notes that :func:`write_tensors` wrote; ``SafetensorError`` if it is broken."""
+def read_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read the dicts of tensors and of notes that :func:`write_tensors` wrote; ``SafetensorError`` if it is broken."""
     with safe_open(str(path), "pt") as file:
         notes = {k: json.loads(v) for k, v in (file.metadata() or {}).items()}
         return {k: file.get_tensor(k) for k in file.keys()}, notes  # noqa: SIM118 (no dict)
 
 
-def plain(numbers):
+def plain(numbers: Any) -> Any:
     """Turn a dataclass into what :func:`write` writes: dicts by name, lists, numbers."""
-    fields = dataclasses.asdict(numbers) if dataclasses.is_dataclass(numbers) else numbers
+    instance = dataclasses.is_dataclass(numbers) and not isinstance(numbers, type)
+    fields = dataclasses.asdict(numbers) if instance else numbers
     return json.loads(json.dumps(fields, allow_nan=False))
 
 
-def write(path, numbers, made, seconds):
+def write(path: Path | str, numbers: Any, made: dict[str, Any], seconds: float) -> Path:
     """Write ``numbers`` (a dataclass or dict) with their provenance ``made`` and wall time; returns the path."""
     content = {"provenance": {**made, "wall_s": round(seconds, 1)}, **plain(numbers)}
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
     return Path(path)
 
 
-def read(path):
-    """The dict that :func:`write` wrote."""
+def read(path: Path | str) -> dict[str, Any]:
+    """Read the dict that :func:`write` wrote."""
     return json.loads(Path(path).read_text())
 
 
-def digest(numbers, *keys):
+def digest(numbers: Any, *keys: str) -> str:
     """Say some numbers of a result, a line each, as notebooks print them for nbval to compare.
 
     Parameters
@@ -156,8 +158,8 @@ def _short(value):
     )
 
 
-def cost(path):
-    """What a run cost and where it ran, a sentence."""
+def cost(path: Path | str) -> str:
+    """Say what a run cost and where it ran, a sentence."""
     made = read(path)["provenance"]
     return (
         f"{made['wall_s']:.0f} s on {made['device']}, profile {Path(path).parent.name}, {made['date'][:10]}, "
