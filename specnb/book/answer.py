@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from specnb import plotting, storage
 from specnb.book.verdict import Result, newest
@@ -108,7 +109,7 @@ def _trusting(coverage, own, dps) -> str:
     )
 
 
-def sentences(folder) -> str:
+def sentences(folder: Path | str) -> str:
     """Write three sentences, Markdown."""
     limit = _found(folder, "limit").levels
     labels = _found(folder, "parameters")
@@ -116,7 +117,7 @@ def sentences(folder) -> str:
     return _denoising(limit) + _estimating(labels) + _trusting(*rest)
 
 
-def table(folder) -> str:
+def table(folder: Path | str) -> str:
     """Write ρ of methods by S/N, Markdown."""
     found = _result(folder, "limit")
     levels = found.numbers.levels
@@ -135,7 +136,7 @@ def table(folder) -> str:
     return "\n".join([head, rule, *rows]) + f"\n\n{stars}\n"
 
 
-def limit_figure(folder):
+def limit_figure(folder: Path | str) -> Figure:
     """Draw the error over the best possible one against S/N, by method."""
     levels = _found(folder, "limit").levels
     plotting.style()
@@ -151,13 +152,13 @@ def limit_figure(folder):
     ax.axhline(1, color="black", ls="--", lw=0.9)
     ax.set(xscale="log", yscale="log", xlabel="S/N", ylabel="ρ, RMSE over the best possible")
     ax.set_xticks(snrs, snrs)
-    ax.set_yticks([1, 2, 3, 5, 10], [1, 2, 3, 5, 10])
+    ax.set_yticks([1, 2, 3, 5, 10], ["1", "2", "3", "5", "10"])
     ax.minorticks_off()
     fig.legend(fontsize=9, ncols=2, loc="outside lower center")
     return fig
 
 
-def coverage_figure(folder):
+def coverage_figure(folder: Path | str) -> Figure:
     """Draw the coverage of the labels' 68 % intervals against S/N."""
     flow = sorted(_found(folder, "coverage").flow.items())
     plotting.style()
@@ -193,7 +194,7 @@ def _save(name, folder, output):
     plt.close(fig)
 
 
-def write(folder, output):
+def write(folder: Path | str, output: Path | str) -> None:
     """Write ``answer.md``, three sentences and two figures, and the figures into the folder ``output``.
 
     Where results of a larger run are missing, it says so instead.
@@ -211,13 +212,13 @@ def write(folder, output):
     storage.write_bytes(output / "answer.md", text.encode())
 
 
-def block(folder):
+def block(folder: Path | str) -> str:
     """Write what stands between the marks of the README, and the marks."""
     figure = f"![{LIMIT_ALT}](results/answer.png)"
     return f"{MARKS[0]}\n{sentences(folder)}\n{figure}\n\n{table(folder)}{MARKS[1]}"
 
 
-def between(text, new):
+def between(text: str, new: str) -> str:
     """Replace the marks in a text and what is between them by ``new``; ValueError if they are not there."""
     text, n = re.subn(
         f"{re.escape(MARKS[0])}.*?{re.escape(MARKS[1])}", lambda _: new, text, flags=re.S
@@ -229,7 +230,7 @@ def between(text, new):
     return text
 
 
-def update():
+def update() -> Path:
     """Write the answer into the README of the checkout, and its figure into ``results``; returns the README's path."""
     readme, folder = storage.ROOT / "README.md", storage.ROOT / "results"
     storage.write_bytes(readme, between(readme.read_text(), block(folder)).encode())

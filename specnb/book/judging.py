@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from specnb.metrics import Interval
+
+Value = TypeVar("Value")
 
 COVERED = 0.60, 0.75
 """Where a coverage of 68 % lies by the plan's criterion."""
@@ -73,6 +75,11 @@ class Row:
     read: Callable[[Any], Answer]
 
 
+def ordered(table: dict[int, Value]) -> list[tuple[int, Value]]:
+    """Return (S/N, numbers) of a dict by S/N, in order."""
+    return sorted(table.items())
+
+
 def within(values: Iterable[Interval], low: float, high: float) -> bool | None:
     """Tell whether all intervals lie inside of low…high: False if one lies outside, None if that is open.
 
@@ -107,7 +114,7 @@ def by_snr(values: Iterable[tuple[int, Interval]], spec: str = ".2f", stars: int
     return "; ".join(f"S/N {snr}: {shown(value, stars, spec)}" for snr, value in values)
 
 
-def decided(rows, low: float, high: float) -> str:
+def decided(rows: Iterable[tuple], low: float, high: float) -> str:
     """Print `` (certainly inside at S/N 20, 50)`` of rows (S/N, …, interval); empty where none are inside."""
     snrs = sorted({row[0] for row in rows})
     inside = [str(s) for s in snrs if within([row[-1] for row in rows if row[0] == s], low, high)]

@@ -6,6 +6,7 @@ experiment writes today, is shown as stale.
 """
 
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,7 +52,7 @@ class Result:
 
     @property
     def origin(self) -> str:
-        """Profile, day, device and commit."""
+        """Name profile, day, device and commit."""
         m = self.made
         return f"{self.profile}, {m.date[:10]}, {m.device.split(',')[0]}, {str(m.commit)[:7]}"
 
@@ -137,7 +138,7 @@ def _told(error: Exception, folder: Path | str) -> str:
     return str(error).replace(f"{folder}/", "").replace("|", "or")
 
 
-def answers(rows, folder: Path | str):
+def answers(rows: Iterable[Row], folder: Path | str) -> list[tuple[str, Row, Finding]]:
     """Judge rows by what answers them, which a question and an experiment may share: (names, first row, Finding)."""
     shared: dict[Any, list[Row]] = {}
     for row in rows:
@@ -148,13 +149,13 @@ def answers(rows, folder: Path | str):
     ]
 
 
-def line(names, row, found):
+def line(names: str, row: Row, found: Finding) -> str:
     """Write one row of the table."""
     link = f"{{doc}}`{names} <../notebooks/{row.notebook}>`"
     return f"| {link} | {found.verdict} | {found.what} | {row.plan} |"
 
 
-def item(names, row, found):
+def item(names: str, row: Row, found: Finding) -> str:
     """Write one row in numbers."""
     limit = f" Beside it: {found.limit}." if found.limit not in ("", "—") else ""
     result = f"{found.ours}.{limit} " if found.ours else ""
@@ -162,14 +163,14 @@ def item(names, row, found):
     return f"- **{names}**, *{found.what}* (the plan: {row.plan}): {result}Verdict: {found.verdict}{origin}"
 
 
-def opening(notebook, folder):
+def opening(notebook: str, folder: Path | str) -> str:
     """Say what came out of a notebook (its name without ending), as Markdown; empty if no row is about it."""
     rows = answers([row for row in ROWS if row.notebook == notebook], folder)
     head = "**Result and verdict**, of the largest run that is kept. Below it, the run that is named at the page's end."
     return head + "\n\n" + "\n".join(item(*row) for row in rows) + "\n" if rows else ""
 
 
-def render(folder=None):
+def render(folder: Path | str | None = None) -> str:
     """Write the page as Markdown, of results in ``folder`` (default: those of the checkout)."""
     folder = storage.ROOT / "results" if folder is None else folder
     rows = answers(ROWS, folder)
@@ -177,7 +178,7 @@ def render(folder=None):
     return "\n".join(parts) + "\n" + without_diffusion(folder)
 
 
-def without_diffusion(folder):
+def without_diffusion(folder: Path | str) -> str:
     """Say where diffusion does not help, in numbers."""
     parts = []
     for source, say in WITHOUT.items():
@@ -189,7 +190,7 @@ def without_diffusion(folder):
     return "\n## Where diffusion does not help\n\n" + "\n\n".join(parts) + "\n"
 
 
-def write(folder=None, output=Path("book/verdict.md")):
+def write(folder: Path | str | None = None, output: Path | str = Path("book/verdict.md")) -> Path:
     """Write the page; returns its path."""
     storage.write_bytes(output, render(folder).encode())
     return Path(output)

@@ -20,6 +20,7 @@ from specnb.book.judging import (
     decided,
     largest,
     least,
+    ordered,
     shown,
     within,
 )
@@ -33,14 +34,11 @@ from specnb.experiments.parameters import Parameters
 from specnb.experiments.supervised import ONE_PASS, Supervised
 from specnb.experiments.wmae import PLAN as WMAE_PLAN
 from specnb.experiments.wmae import Wmae
-
-
-def ordered(table):
-    """Return (S/N, numbers) of a dict by S/N, in order."""
-    return sorted(table.items())
+from specnb.metrics import Interval
 
 
 def baseline(numbers: Baseline) -> Answer:
+    """Judge whether samples from pure noise look like held-out spectra."""
     found, other = (numbers.distances[name].two_sample for name in (DDIM, HELD_OUT))
     return Answer(
         f"a classifier tells samples from held-out spectra with accuracy {found:.2f}",
@@ -51,6 +49,7 @@ def baseline(numbers: Baseline) -> Answer:
 
 
 def bounded(numbers: Limit) -> Answer:
+    """Judge the bounded-noise denoiser: MSE improvement at λ = 0.5, and ρ at every S/N."""
     found = {level.snr: level.methods["bounded"] for level in numbers.levels}
     rho = [(snr, m.rho) for snr, m in found.items()]
     at_half = found[10].improvement
@@ -63,6 +62,7 @@ def bounded(numbers: Limit) -> Answer:
 
 
 def wmae(numbers: Wmae) -> Answer:
+    """Judge the residual denoiser: wMAE improvement by level, and identity without noise."""
     found = {s: numbers.improvement[s]["denoised"] for s in WMAE_PLAN}
     identical = numbers.identical_without_noise
     listed = "; ".join(f"s = {s}: −{v:.1%}" for s, v in found.items())
@@ -75,6 +75,7 @@ def wmae(numbers: Wmae) -> Answer:
 
 
 def supervised(numbers: Supervised) -> Answer:
+    """Judge supervised diffusion beside DnCNN and PCA by the MSE improvement."""
     scores = ordered(numbers.scores)
     ours = "; ".join(
         f"S/N {snr}: MSE −{v[ONE_PASS].improvement:.2%}, SSIM {v[ONE_PASS].ssim:.4f}"
@@ -93,6 +94,7 @@ def supervised(numbers: Supervised) -> Answer:
 
 
 def bias_of_supervised(numbers: Supervised) -> Answer:
+    """Judge whether [M/H] of a fit is biased after supervised denoising."""
     levels = ordered(numbers.parameters)
     found = [(snr, v[ONE_PASS]["m_h"].bias) for snr, v in levels]
     noisy = [(snr, v["none"]["m_h"].bias) for snr, v in levels]
@@ -104,6 +106,7 @@ def bias_of_supervised(numbers: Supervised) -> Answer:
 
 
 def guidance(numbers: Dps) -> Answer:
+    """Judge whether the bias of [M/H] is smaller after DPS than after the supervised model."""
     levels = ordered(numbers.levels)
     dps = [(snr, v["dps"].bias["m_h"]) for snr, v in levels]
     other = [(snr, v["supervised"].bias["m_h"]) for snr, v in levels]
@@ -119,6 +122,7 @@ def guidance(numbers: Dps) -> Answer:
 
 
 def posterior(numbers: Dps) -> Answer:
+    """Judge the coverage of pixels by draws of ``exact``, and how far they are from the oracle."""
     rows = [(snr, v["exact (8 calls)"], v["oracle"]) for snr, v in ordered(numbers.exact)]
     tells = [(snr, v.two_sample) for snr, v, _ in rows]
     n = numbers.stars_exact
@@ -136,6 +140,7 @@ def posterior(numbers: Dps) -> Answer:
 
 
 def hallucination(numbers: Dps) -> Answer:
+    """Judge whether DPS keeps more of a feature unknown to the prior than the supervised model."""
     found = numbers.survival_differences["dps, mean less supervised"]
     return Answer(
         f"share of an unknown feature that DPS keeps, less that of the supervised model: {found:.3f}",
@@ -145,6 +150,7 @@ def hallucination(numbers: Dps) -> Answer:
 
 
 def noise_map(numbers: Ablation) -> Answer:
+    """Judge whether the noise map as an input lowers the error at the lowest S/N."""
     low_snr = numbers.noise_map["all pixels"][0].ratio
     noisy = numbers.noise_map["noisier pixels"][0].ratio
     return Answer(
@@ -163,6 +169,17 @@ def _coverage(numbers: Parameters, name):
     ]
 
 
+def _two_sample(numbers: Parameters, name: str) -> list[tuple[int, Interval]]:
+    """Return (S/N, accuracy of a classifier) of a posterior beside the exact one."""
+    rows = []
+    for snr, level in ordered(numbers.levels):
+        found = level.posteriors[name].two_sample
+        if found is None:
+            raise Missing(f"no exact draws beside {name}")
+        rows.append((snr, found))
+    return rows
+
+
 def _mean_coverage(rows):
     snrs = sorted({snr for snr, _, _ in rows})
     means = {s: np.mean([v.value for snr, _, v in rows if snr == s]) for s in snrs}
@@ -175,6 +192,7 @@ def _worst_coverage(rows):
 
 
 def spectra_to_labels(numbers: Parameters) -> Answer:
+    """Judge the coverage of labels that are fitted to each draw of a spectrum."""
     fit, regression, oracle = (
         _coverage(numbers, name)
         for name in ("spectra → fit", "spectra → regression", "oracle")
@@ -189,9 +207,9 @@ def spectra_to_labels(numbers: Parameters) -> Answer:
 
 
 def amortised(numbers: Parameters) -> Answer:
-    levels = ordered(numbers.levels)
-    tells = [(snr, level.posteriors["flow"].two_sample) for snr, level in levels]
-    refined = [(snr, level.posteriors["flow, refined"].two_sample) for snr, level in levels]
+    """Judge the flow of labels: seconds a star, and how far its draws are from exact ones."""
+    tells = _two_sample(numbers, "flow")
+    refined = _two_sample(numbers, "flow, refined")
     cost = numbers.seconds
     aimed = [v.value for snr, v in tells if 10 <= snr <= 50]
     return Answer(
@@ -204,6 +222,7 @@ def amortised(numbers: Parameters) -> Answer:
 
 
 def line_strengths(numbers: Lines) -> Answer:
+    """Judge the bias of equivalent widths after denoising, the worst line and S/N first."""
     rows = [
         (snr, line, v.ew.bias)
         for snr, table in ordered(numbers.levels)
@@ -222,6 +241,7 @@ def line_strengths(numbers: Lines) -> Answer:
 
 
 def velocities(numbers: Lines) -> Answer:
+    """Judge the bias of radial velocities after denoising."""
     levels = ordered(numbers.levels)
     found, oracle = (
         [(snr, table[name].rv.bias) for snr, table in levels] for name in ("bounded", "oracle")
@@ -235,6 +255,7 @@ def velocities(numbers: Lines) -> Answer:
 
 
 def calibration(numbers: Coverage) -> Answer:
+    """Judge the coverage of labels by the flow, before and after recalibration."""
     trees = [(snr, label, v) for snr, table in ordered(numbers.flow) for label, v in table.items()]
     rows = [(snr, label, v.as_drawn.coverage_68) for snr, label, v in trees]
     after = max(abs(v.recalibrated.coverage_68.value - 0.68) for _, _, v in trees)
@@ -249,6 +270,7 @@ def calibration(numbers: Coverage) -> Answer:
 
 
 def bias_after_denoising(numbers: Parameters) -> Answer:
+    """Judge whether [M/H] of a fit is biased after denoising."""
     found, before = (
         [
             (snr, level.points[name]["all"]["m_h"].bias)
@@ -264,7 +286,7 @@ def bias_after_denoising(numbers: Parameters) -> Answer:
 
 
 def main_hypothesis(numbers: Parameters) -> Answer:
-    """Compare the scatter of [M/H] from the denoised spectrum with the best that the noisy one gives."""
+    """Judge the scatter of [M/H] from the denoised spectrum by the best that the noisy one gives."""
     kinds = ("ridge", "mlp", "fit")
     snrs, rows = [], []
     for snr, level in ordered(numbers.levels):
@@ -286,6 +308,7 @@ def main_hypothesis(numbers: Parameters) -> Answer:
 
 
 def poisson(numbers: Dps) -> Answer:
+    """Judge the bias of the flux of counted photons by draws and by variances from the counts."""
     at, n = ordered(numbers.counts), numbers.stars_counts
     ours = "; ".join(f"{k} e⁻: {shown(v.draws.bias, n, '.2f')} %" for k, v in at)
     other = "; ".join(f"{k} e⁻: {shown(v.from_the_counts.bias, n, '.2f')} %" for k, v in at)
@@ -298,6 +321,7 @@ def poisson(numbers: Dps) -> Answer:
 
 
 def instruments(numbers: Dps) -> Answer:
+    """Judge the coverage of pixels by draws of ``exact`` through other instruments."""
     at = {view: v["exact"].coverage_68 for view, v in numbers.instruments.items()}
     n = numbers.stars_instruments
     listed = "; ".join(f"{view}: {shown(v, n, '.2f')}" for view, v in at.items())
@@ -309,6 +333,7 @@ def instruments(numbers: Dps) -> Answer:
 
 
 def few_steps(numbers: Dps) -> Answer:
+    """Judge whether draws of ``exact`` with 4 calls cover as they should."""
     rows = {r.steps: r for r in numbers.steps if r.method == "exact" and r.steps in (1, 4, 8)}
     if 4 not in rows:
         raise Missing("no draws by `exact` with 4 calls")

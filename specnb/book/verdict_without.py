@@ -1,5 +1,8 @@
 """Where diffusion does not help: paragraphs of the verdict, in numbers of results files."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from specnb.experiments.dps import Dps
@@ -59,5 +62,9 @@ def erasing(numbers: Dps) -> str:
     )
 
 
-WITHOUT = {"limit": fitting, "parameters": estimating, "dps": erasing}
+WITHOUT: dict[str, Callable[[Any], str]] = {
+    "limit": fitting,
+    "parameters": estimating,
+    "dps": erasing,
+}
 """By results file: a paragraph on where diffusion does not help."""

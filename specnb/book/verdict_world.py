@@ -17,6 +17,7 @@ BIN = "30 to 70"
 
 
 def emulator(numbers: Data) -> Answer:
+    """Judge the emulator's error on stars that it was not trained on."""
     e = numbers.emulator
     rms = Interval(e.rms, *e.rms_interval)
     return Answer(
@@ -28,6 +29,7 @@ def emulator(numbers: Data) -> Answer:
 
 
 def reality(numbers: Stars) -> Answer:
+    """Judge whether the model's error makes residuals of LAMOST stars normal."""
     regions = numbers.real_stars
     with_it = {name: v.with_model_error.within_1 for name, v in regions.items()}
     without = [v.without_model_error.within_1.value for v in regions.values()]
@@ -40,6 +42,7 @@ def reality(numbers: Stars) -> Answer:
 
 
 def bounded_levels(numbers: Bounded) -> Answer:
+    """Judge the MSE improvement of the bounded-noise denoiser at every level."""
     mse = {level: v.mse for level, v in numbers.improvement.items()}
     found = {level: v["one pass"] for level, v in mse.items()}
     others = {level: max(v[name].value for name in COMPARED) for level, v in mse.items()}
@@ -54,6 +57,7 @@ def bounded_levels(numbers: Bounded) -> Answer:
 
 
 def survey_labels(numbers: YourSpectra) -> Answer:
+    """Judge labels of survey stars by the survey's own, or by the truth of simulated stars."""
     if BIN not in numbers.labels:
         raise Missing(f"too few stars of S/N {BIN}")
     best = numbers.labels[BIN]["flow"]
@@ -82,6 +86,7 @@ def survey_labels(numbers: YourSpectra) -> Answer:
 
 
 def visits(numbers: YourSpectra) -> Answer:
+    """Judge error bars of labels by the differences of two visits of a star."""
     found, n = numbers.repeats["errors of the residuals"], numbers.pairs
     pulls = {label: getattr(found, label) for label in prior.LABELS}
     kind = "" if numbers.real else " of *simulated* stars"
@@ -94,6 +99,7 @@ def visits(numbers: YourSpectra) -> Answer:
 
 
 def flags(numbers: YourSpectra) -> Answer:
+    """Judge how often quality flags are set inside and outside of the prior."""
     kind = "" if numbers.real else ", *simulated* stars"
     listed = "; ".join(f"{name}: {share:.2f}" for name, share in numbers.flagged.items())
     outside = [share for name, share in numbers.flagged.items() if name != "inside"]
@@ -109,6 +115,7 @@ def flags(numbers: YourSpectra) -> Answer:
 
 
 def sliders(numbers: Explore) -> Answer:
+    """Judge the time from a moved slider to the new spectrum."""
     ms, n = numbers.milliseconds, numbers.moves
     return Answer(
         "; ".join(
