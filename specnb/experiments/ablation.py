@@ -4,11 +4,13 @@ Everything is a ratio of two root mean square errors on the same spectra, so tha
 :math:`\mathrm{RMSE}(\mathrm{variant}) / \mathrm{RMSE}(\mathrm{reference})`, 1 if the change does not matter.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from specnb.metrics import SNR_BINS, Interval, bootstrap, improvement, per_spect
 from specnb.training.loop import fit
 from specnb.training.profiles import Profile, moments
 from specnb.world import streams
-from specnb.world.stars import simulate
+from specnb.world.stars import Stars, simulate
 
 ASSET = files("specnb") / "assets" / "ablation.json"
 SEED = streams.ABLATION_SEED
@@ -97,7 +99,7 @@ class Ablation(Measured):
     trained_here: bool
 
 
-def variants(steps=600, batch_size=64):
+def variants(steps: int = 600, batch_size: int = 64) -> dict[str, Profile]:
     """Return :class:`specnb.training.profiles.Profile` by what is changed; all are compared with ``reference``."""
     reference = Profile(_NET, steps, batch_size, rate=1e-3)
 
@@ -118,7 +120,7 @@ def variants(steps=600, batch_size=64):
     }
 
 
-def train(profile, seed=0):
+def train(profile: Profile, seed: int = 0) -> tuple[torch.nn.Module, dict[str, Any]]:
     """Train a model at a profile; return it with ``seconds``, ``parameters`` and ρ on the validation stars."""
     start = monotonic()
     model, rows = fit(
@@ -129,7 +131,7 @@ def train(profile, seed=0):
     return model, {"seconds": round(monotonic() - start, 1), "parameters": parameters, **rho}
 
 
-def observed(n, which, noisier=False):
+def observed(n: int, which: int, noisier: bool = False) -> tuple[Stars, np.ndarray]:
     """Observe ``n`` test stars of bin ``which`` of S/N.
 
     If ``noisier``, some pixels (a mask) have ``NOISIER`` times the noise, and their ``ivar`` says so.
@@ -154,7 +156,7 @@ def observed(n, which, noisier=False):
     return stars, hit
 
 
-def precisions(model):
+def precisions(model: Any) -> dict[str, Callable[..., Any]]:
     """Let the same model compute less exactly: name → function (flux, ivar) → flux."""
     half = deepcopy(model)
     for p in half.parameters():
@@ -170,7 +172,7 @@ def precisions(model):
     }
 
 
-def ratio(a, b) -> Interval:
+def ratio(a: np.ndarray, b: np.ndarray) -> Interval:
     """Return the RMSE of ``a`` over that of ``b``, mean squares of every spectrum (n,)."""
     return bootstrap(lambda x, y: np.sqrt(x.mean() / y.mean()), a, b)
 
@@ -186,7 +188,7 @@ def _worth(stars, judged, estimates) -> Worth:
     return Worth(gain["reference"], gain["no noise map"], over)
 
 
-def measure(steps=600, batch_size=64, n=256) -> Measured:
+def measure(steps: int = 600, batch_size: int = 64, n: int = 256) -> Measured:
     """Train every variant and judge it on ``n`` stars of every bin of S/N."""
     made, cost = {}, {}
     for name, profile in variants(steps, batch_size).items():
@@ -218,7 +220,7 @@ def shipped() -> Measured:
     return results.read(str(ASSET), Measured)[0]
 
 
-def write(path=None):
+def write(path: Path | str | None = None) -> Path:
     """Write :func:`measure` into the file that ships (20 minutes on two cores); return its path."""
     start, made = monotonic(), storage.provenance("cpu", SEED)
     return storage.write(path or Path(str(ASSET)), measure(), made, monotonic() - start)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from specnb.denoising.networks import TARGETS
+from specnb.denoising.local_prior import SubspaceDenoiser
+from specnb.denoising.networks import TARGETS, PixelDenoiser
 from specnb.experiments.realism import Distances
 from specnb.experiments.results import Record
 from specnb.sampling import reverse
@@ -39,7 +40,7 @@ class Baseline(Record):
     roughness: dict[str, float]
 
 
-def samples(model, n: int, seed: int, n_slow: int = 0) -> dict[str, np.ndarray]:
+def samples(model: SubspaceDenoiser, n: int, seed: int, n_slow: int = 0) -> dict[str, np.ndarray]:
     """Draw sets of spectra, (n, 3136) each, by several ways; ``n_slow`` by DDPM with 1,000 steps."""
     rng = torch.Generator().manual_seed(seed)
 
@@ -57,7 +58,7 @@ def samples(model, n: int, seed: int, n_slow: int = 0) -> dict[str, np.ndarray]:
     return sets
 
 
-def eps_loss(model, n: int, seed: int) -> float:
+def eps_loss(model: PixelDenoiser, n: int, seed: int) -> float:
     """Return the mean square error of the noise in units of itself over DDPM's levels, each alike, as in the plan."""
     stars = simulate(n, seed)
     x = torch.as_tensor(stars.flux, device=model.mean.device)
@@ -69,7 +70,9 @@ def eps_loss(model, n: int, seed: int) -> float:
     return float((error / m).square().mean())
 
 
-def failure(profile: str, seed: int, device: str, n: int = 8):
+def failure(
+    profile: str, seed: int, device: str, n: int = 8
+) -> tuple[float, dict[str, np.ndarray]]:
     """Train a network to answer the noise ε, and read its answer as that and as the spectrum.
 
     Returns
@@ -87,6 +90,6 @@ def failure(profile: str, seed: int, device: str, n: int = 8):
     return loss, read
 
 
-def roughness(flux, stars) -> float:
+def roughness(flux: np.ndarray, stars: np.ndarray) -> float:
     """Return the pixel-to-pixel scatter of spectra over that of stars, (n, 3136) each."""
     return float(np.diff(flux).std() / np.diff(stars).std())

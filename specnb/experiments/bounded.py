@@ -1,8 +1,10 @@
 """The bounded-noise denoiser at every level (MVP-0.5): what it gains over the observation, beside others."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from specnb.denoising import networks
+from specnb.denoising.base import StarDenoiser
 from specnb.denoising.denoise import denoise
 from specnb.experiments.results import Record
 from specnb.metrics import Interval
@@ -37,7 +39,9 @@ class Bounded(Record):
     improvement: dict[float, Improvement]
 
 
-def measure(model, level: float, n: int, seed: int, methods=COMPARED) -> Improvement:
+def measure(
+    model: StarDenoiser, level: float, n: int, seed: int, methods: Iterable[str] = COMPARED
+) -> Improvement:
     """Judge a model, with one pass and with ten steps, and methods by name on ``n`` test stars of a level."""
     stars = simulate(n, seed, level=level)
     estimates = {

@@ -4,9 +4,11 @@ What a draw is worth is judged in numbers that an astronomer would take from it:
 linear regression that was learnt on clean spectra of the training split.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +19,15 @@ from specnb.denoising import networks
 from specnb.denoising.subspace import LinearPosterior
 from specnb.experiments.realism import two_sample
 from specnb.experiments.results import Inside, Record
-from specnb.labels.oracle import oracle
+from specnb.labels.oracle import Posterior, oracle
 from specnb.metrics import Interval
+from specnb.sampling.instruments import Operator
 from specnb.sampling.posterior import METHODS, dps, sample_posterior
 from specnb.spectral_lines.equivalent_width import strengths
 from specnb.training import yardstick
 from specnb.world import streams
 from specnb.world.prior import LABELS
-from specnb.world.stars import draw, simulate
+from specnb.world.stars import Stars, draw, simulate
 from specnb.world.streams import generator
 
 N_REGRESSION = 4096
@@ -118,7 +121,7 @@ def _regression():
     return Ridge(alpha=1e-2).fit(stars.x.double().numpy(), (labels - mean) / scale), scale
 
 
-def summaries(flux):
+def summaries(flux: np.ndarray) -> np.ndarray:
     """Return five equivalent widths and six labels (less their mean) by regression, (…, 3136) → (…, 11)."""
     flat = np.asarray(flux, "f4").reshape(-1, flux.shape[-1])
     regression, scale = _regression()
@@ -126,7 +129,7 @@ def summaries(flux):
     return values.reshape(*flux.shape[:-1], -1)
 
 
-def against(draws, exact, seed: int) -> Interval:
+def against(draws: np.ndarray, exact: np.ndarray, seed: int) -> Interval:
     """Return the accuracy of a classifier of two sets of draws, (n, k, 11) each, in units of each star's ``exact``."""
     mean, scale = exact.mean(1, keepdims=True), exact.std(1, keepdims=True)
     a, b = (((v - mean) / scale).clip(-6, 6).reshape(-1, v.shape[-1]) for v in (draws, exact))
@@ -153,7 +156,7 @@ class Reference:
     other: np.ndarray
 
 
-def reference(stars, posterior, k: int) -> Reference:
+def reference(stars: Stars, posterior: Posterior, k: int) -> Reference:
     """Collect the :class:`Reference` of stars and their posterior by :func:`specnb.oracle`; ``k`` draws in each set."""
     parts = []
     for i in range(len(posterior)):
@@ -163,7 +166,7 @@ def reference(stars, posterior, k: int) -> Reference:
     return Reference(stars.flux, stars.ivar > 0, *map(np.stack, zip(*parts, strict=True)))
 
 
-def scores(draws, exact: Reference, seed: int = 0) -> Scores:
+def scores(draws: np.ndarray, exact: Reference, seed: int = 0) -> Scores:
     """Judge draws (n, k, 3136) of the stars of a reference."""
     truth, good = exact.truth, exact.good
     variance = [(v * good).sum(1) / good.sum(1) for v in (draws.var(1, ddof=1), exact.sd**2)]
@@ -182,7 +185,9 @@ def scores(draws, exact: Reference, seed: int = 0) -> Scores:
     )
 
 
-def measure(snr, n, methods, n_samples: int = 64, seed: int = 1) -> dict[str, Judged]:
+def measure(
+    snr: float, n: int, methods: dict[str, dict[str, Any]], n_samples: int = 64, seed: int = 1
+) -> dict[str, Judged]:
     """Judge every method on ``n`` test stars of one S/N.
 
     Parameters
@@ -204,14 +209,23 @@ def measure(snr, n, methods, n_samples: int = 64, seed: int = 1) -> dict[str, Ju
     for name, settings in methods.items():
         settings = {"method": "exact"} | settings
         start = monotonic()
-        draws = sample_posterior(stars.observed, stars.ivar, n_samples, seed, **settings)
+        draws = np.asarray(
+            sample_posterior(stars.observed, stars.ivar, n_samples, seed, **settings)
+        )
         seconds = round((monotonic() - start) / n, 3)
         calls = settings.get("steps") or METHODS[settings["method"]].steps
         table[name] = Judged(**vars(scores(draws, exact, seed)), seconds=seconds, calls=calls)
     return table
 
 
-def sweep(scales, snr, n=8, n_samples=40, steps=100, seed=1) -> list[Guided]:
+def sweep(
+    scales: Iterable[float],
+    snr: int,
+    n: int = 8,
+    n_samples: int = 40,
+    steps: int = 100,
+    seed: int = 1,
+) -> list[Guided]:
     """Run DPS with guidance of several scales, on the first validation stars of :mod:`specnb.training.yardstick` of one
     S/N.
 
@@ -235,7 +249,9 @@ def sweep(scales, snr, n=8, n_samples=40, steps=100, seed=1) -> list[Guided]:
     return rows
 
 
-def gaussian_world(methods, snr, n, n_samples=64, seed=1) -> dict[str, Closed]:
+def gaussian_world(
+    methods: dict[str, dict[str, Any]], snr: float, n: int, n_samples: int = 64, seed: int = 1
+) -> dict[str, Closed]:
     """Judge samplers where the posterior is known: stars of a Gaussian prior with the moments of real ones.
 
     The denoiser is the exact one, an untrained network, so that all that is wrong is the sampler's own.
@@ -283,7 +299,14 @@ def gaussian_world(methods, snr, n, n_samples=64, seed=1) -> dict[str, Closed]:
     return table
 
 
-def through(operator, methods, snr, n, n_samples=64, seed=1) -> dict[str, Through]:
+def through(
+    operator: Operator,
+    methods: dict[str, dict[str, Any]],
+    snr: float,
+    n: int,
+    n_samples: int = 64,
+    seed: int = 1,
+) -> dict[str, Through]:
     """Judge samplers for another instrument, whose noise is that of the native pixels it averages.
 
     Returns

@@ -6,6 +6,7 @@ on test stars (:mod:`specnb.calibration`).
 """
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.stats import kstest
@@ -20,6 +21,12 @@ from specnb.world import streams
 from specnb.world.prior import LABELS
 from specnb.world.stars import draw, simulate
 from specnb.world.streams import generator
+
+Observations: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Observed flux, ivar, clean flux, (n, 3136) each, and true labels, (n, 6)."""
+
+Drawn: TypeAlias = tuple[np.ndarray, np.ndarray]
+"""Draws of one number, (n, m), and its truth, (n,)."""
 
 WAYS = ("as_drawn", "scaled", "recalibrated")
 """Steps of the decision tree."""
@@ -81,43 +88,44 @@ class Coverage(Record):
     lines: dict[str, dict[str, Tree]]
 
 
-def validation(n, snr, seed=0):
+def validation(n: int, snr: float, seed: int = 0) -> Observations:
     """Return observed flux, ivar, clean flux (n, 3136) and labels (n, 6) of validation stars of one S/N."""
     batch = draw(n, generator("validation", seed, streams.RECALIBRATION + int(snr)), snr=(snr, snr))
     observed = batch.y.where(batch.good, 1.0)
-    return tuple(
-        v.numpy() for v in (observed, batch.ivar, batch.x, batch.labels[:, : len(LABELS)].double())
-    )
+    known = batch.labels[:, : len(LABELS)].double()
+    return observed.numpy(), batch.ivar.numpy(), batch.x.numpy(), known.numpy()
 
 
-def unseen(n, snr, seed=0):
+def unseen(n: int, snr: float, seed: int = 0) -> Observations:
     """Return the same of test stars."""
     stars = simulate(n, seed, snr=snr)
     return stars.observed, stars.ivar, stars.flux, columns(stars.labels)
 
 
-def labels(stars, n_samples, seed, refine=False):
+def labels(
+    stars: Observations, n_samples: int, seed: int, refine: bool = False
+) -> dict[str, Drawn]:
     """Draw the six labels: name → draws (n, n_samples) and the truth (n,)."""
     table = infer(*stars[:2], n_samples, seed, refine=refine)
     return {name: (np.asarray(table[name], "f8"), stars[3][:, i]) for i, name in enumerate(LABELS)}
 
 
-def widths(stars, n_samples, seed, **settings):
+def widths(stars: Observations, n_samples: int, seed: int, **settings: Any) -> dict[str, Drawn]:
     """Draw the equivalent widths of :mod:`specnb.spectral_lines.line_table` from draws of spectra; as :func:`labels`.
 
     ``settings`` go to :func:`specnb.sample_posterior`.
     """
-    x = sample_posterior(*stars[:2], n_samples, seed, **settings)
+    x = np.asarray(sample_posterior(*stars[:2], n_samples, seed, **settings))
     drawn, right = strengths(x.reshape(-1, x.shape[-1])), strengths(stars[2])
     return {name: (drawn[name].reshape(x.shape[:2]), right[name]) for name in right}
 
 
-def pit(draws, truth):
+def pit(draws: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return the share of draws (n, m) below the truth, (n,)."""
     return (draws < truth[:, None]).mean(1)
 
 
-def kept(draws, truth) -> Kept:
+def kept(draws: np.ndarray, truth: np.ndarray) -> Kept:
     """Judge draws (n, m) of a number."""
     keep = 15 if draws.shape[1] < 63 else 63
     rank = calibration.ranks(draws, truth, keep)
@@ -129,7 +137,7 @@ def kept(draws, truth) -> Kept:
     )
 
 
-def corrected(learnt, judged):
+def corrected(learnt: Drawn, judged: Drawn) -> tuple[dict[str, np.ndarray], float]:
     """Correct draws by what other stars teach.
 
     Parameters
@@ -150,7 +158,7 @@ def corrected(learnt, judged):
     return dict(zip(WAYS, ways, strict=True)), factor
 
 
-def tree(learnt, judged) -> dict[str, Tree]:
+def tree(learnt: dict[str, Drawn], judged: dict[str, Drawn]) -> dict[str, Tree]:
     """Walk the decision tree: draws as they are, scaled, and recalibrated.
 
     Parameters
@@ -166,7 +174,7 @@ def tree(learnt, judged) -> dict[str, Tree]:
     return out
 
 
-def pits(learnt, judged) -> dict[str, np.ndarray]:
+def pits(learnt: dict[str, Drawn], judged: dict[str, Drawn]) -> dict[str, np.ndarray]:
     """Return the PIT of all numbers together, of every step of :func:`tree`: step → (n,)."""
     shares: dict[str, list[np.ndarray]] = {way: [] for way in WAYS}
     for name, (draws, truth) in judged.items():
@@ -176,7 +184,7 @@ def pits(learnt, judged) -> dict[str, np.ndarray]:
     return {way: np.concatenate(rows) for way, rows in shares.items()}
 
 
-def tarp(drawn, seed: int = 0) -> float:
+def tarp(drawn: dict[str, Drawn], seed: int = 0) -> float:
     """Test all labels at once: p value of TARP; ``drawn`` comes from :func:`labels`."""
     draws, truth = (np.stack([pair[k] for pair in drawn.values()], -1) for k in (0, 1))
     return float(kstest(judge(draws, truth, seed=seed).nearer, "uniform").pvalue)

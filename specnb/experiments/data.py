@@ -9,6 +9,7 @@ from specnb.experiments.results import Record
 from specnb.training import grid_files
 from specnb.training import lte_emulator as training
 from specnb.world import emulator
+from specnb.world.stars import Stars
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Judged:
 
     @property
     def labels(self) -> np.ndarray:
-        """Labels of the left-out stars, (stars, 4)."""
+        """Return labels of the left-out stars, (stars, 4)."""
         return self.grid.labels[self.left_out]
 
     def score(self) -> EmulatorError:
@@ -107,7 +108,7 @@ def judge() -> Judged:
     return Judged(grid, judge, emulator.residuals(world, grid.labels[judge], grid.flux[judge]))
 
 
-def check(stars) -> None:
+def check(stars: Stars) -> None:
     """Assert that observations are what they say they are."""
     whitened = (stars.observed - stars.flux) / (stars.level[:, None] * stars.sigma)
     good = stars.ivar > 0

@@ -5,8 +5,10 @@ The measurements are :mod:`specnb.experiments.comparison` and :mod:`specnb.exper
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+from astropy.table import Table
 
 from specnb.denoising.denoise import denoise
 from specnb.experiments import comparison, hallucination
@@ -17,7 +19,7 @@ from specnb.metrics import Interval, bootstrap, pixel_coverage
 from specnb.sampling import counts, instruments
 from specnb.sampling.posterior import METHODS, sample_posterior
 from specnb.spectral_lines.anomalies import anomalies
-from specnb.world.stars import simulate
+from specnb.world.stars import Stars, simulate
 
 READ_NOISE = 4.0
 """Electrons a pixel."""
@@ -140,7 +142,7 @@ class Sizes:
 
     @property
     def samplers(self) -> dict[str, dict]:
-        """Arguments of :func:`specnb.sample_posterior` by name."""
+        """Return arguments of :func:`specnb.sample_posterior` by name."""
         return {name: {"method": name, "steps": steps} for name, steps in self.calls.items()}
 
 
@@ -161,7 +163,9 @@ def sizes(profile: str) -> Sizes:
     return Sizes(profile, *stars, snrs, 64 if profile == "full" else 40, calls)
 
 
-def one_line(samplers, n_samples: int, seed: int):
+def one_line(
+    samplers: dict[str, dict[str, Any]], n_samples: int, seed: int
+) -> tuple[Stars, np.ndarray, np.ndarray, dict[str, np.ndarray], Table]:
     """Put a line that no star has, at 6500 Å, into a spectrum of S/N 20, and draw from what is seen.
 
     Returns
@@ -179,13 +183,13 @@ def one_line(samplers, n_samples: int, seed: int):
     changed = hallucination.line_at(star.flux, 6500.0, 0.35)
     y = hallucination.observe(star, changed)
     drawn = {
-        name: sample_posterior(y, star.ivar, n_samples, seed, **samplers[name])[0]
+        name: np.asarray(sample_posterior(y, star.ivar, n_samples, seed, **samplers[name]))[0]
         for name in ("exact", "mmps", "dps", "supervised")
     }
     return star, changed, y, drawn, anomalies(y, star.ivar)
 
 
-def closed_form(size: Sizes, seed: int):
+def closed_form(size: Sizes, seed: int) -> tuple[dict[str, int], dict[str, Closed]]:
     """Judge every sampler where the posterior has a closed form; (method → calls, method → ``Closed``)."""
     ways = {name: k for name, k in size.samplers.items() if name != "supervised"}
     ways["exact, 1 call"] = {"steps": 1}
@@ -270,7 +274,7 @@ def false_alarms(n: int, seed: int) -> dict[str, Interval]:
     return out
 
 
-def views(size: Sizes):
+def views(size: Sizes) -> tuple[dict[str, instruments.Operator], dict[str, dict[str, Any]]]:
     """Return other instruments by name, and the samplers that are tried through them."""
     seen = {"pixels × 3": instruments.rebin(3), "R = 1000": instruments.lower_resolution(1000)}
     if size.smoke:

@@ -11,10 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import RidgeCV
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from specnb.denoising import networks
@@ -29,19 +30,21 @@ INPUTS = ("noisy", "denoised", "clean")
 KINDS = ("ridge", "mlp")
 
 
-def components(flux):
-    """The first components of spectra without noise, (n, 3136) → (n, rank)."""
+def components(flux: torch.Tensor) -> torch.Tensor:
+    """Compute the first components of spectra without noise, (n, 3136) → (n, rank)."""
     model = networks.load("bounded")
     return ((flux - model.mean) @ model.first) / model.first.square().sum(0)
 
 
-def noisy_components(flux, ivar):
-    """The linear estimate of the components and the noise level, (n, 3136) each → (n, rank + 1)."""
+def noisy_components(flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
+    """Estimate the components linearly, with the noise level, (n, 3136) each → (n, rank + 1)."""
     return networks.load("bounded").first_look(Observed(flux, ivar))
 
 
-def seen(which, flux, ivar):
-    """What an estimator for "noisy", "denoised" or "clean" spectra is given of them, (n, ·) numpy.
+def seen(
+    which: str, flux: ArrayLike | torch.Tensor, ivar: ArrayLike | torch.Tensor | None
+) -> np.ndarray:
+    """Compute what an estimator for "noisy", "denoised" or "clean" spectra is given of them, (n, ·) numpy.
 
     ``flux`` is of that kind already; of the first two the noise level of ``ivar`` is seen, too.
     """
@@ -66,8 +69,8 @@ def _training(n):
 
 
 @lru_cache(maxsize=6)
-def fitted(kind, which, n=N_TRAINING):
-    """A scikit-learn regression of the labels' normal coordinates on ``n`` spectra of a kind.
+def fitted(kind: str, which: str, n: int = N_TRAINING) -> Pipeline:
+    """Fit a scikit-learn regression of the labels' normal coordinates on ``n`` spectra of a kind.
 
     Raises
     ------
@@ -92,8 +95,14 @@ def fitted(kind, which, n=N_TRAINING):
         return make_pipeline(StandardScaler(), regression).fit(features[which], target)
 
 
-def estimate(kind, which, flux, ivar=None, n_training=N_TRAINING):
-    """Labels of spectra: teff, logg, m_h, alpha_m, rv, vsini.
+def estimate(
+    kind: str,
+    which: str,
+    flux: ArrayLike | torch.Tensor,
+    ivar: ArrayLike | torch.Tensor | None = None,
+    n_training: int = N_TRAINING,
+) -> np.ndarray:
+    """Estimate labels of spectra by a regression: teff, logg, m_h, alpha_m, rv, vsini.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ The band is that of :func:`specnb.sampling.posterior.band`, around the posterior
 method that leaves it is seen to leave it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -88,12 +89,22 @@ class View:
     band: tuple
     lines: dict
 
-    def curves(self):
+    def curves(self) -> dict[str, np.ndarray]:
         """Return what is drawn by :func:`specnb.experiments.interactive.traces`."""
         return {"observed": self.observed, "truth": self.truth, "denoised": self.denoised}
 
 
-def look(teff, logg, m_h, snr, method="bounded", alpha_m=0.0, rv=0.0, vsini=5.0, seed=0):
+def look(
+    teff: float,
+    logg: float,
+    m_h: float,
+    snr: float,
+    method: str = "bounded",
+    alpha_m: float = 0.0,
+    rv: float = 0.0,
+    vsini: float = 5.0,
+    seed: int = 0,
+) -> View:
     """Synthesise, observe, denoise and measure one star.
 
     Parameters
@@ -116,13 +127,13 @@ def look(teff, logg, m_h, snr, method="bounded", alpha_m=0.0, rv=0.0, vsini=5.0,
     ValueError
         See :func:`specnb.synthesize` and :func:`specnb.denoise`.
     """
-    truth = synthesize(teff, logg, m_h, alpha_m, rv, vsini)[0]
+    truth = np.asarray(synthesize(teff, logg, m_h, alpha_m, rv, vsini))[0]
     rng = generator("test", seed)
     sigma, good = (f(1, rng)[0].numpy() for f in (noise.draw_sigma, noise.draw_mask))
     sigma = sigma * noise.SNR_AT_UNIT_LEVEL / snr
     observed = truth + sigma * torch.randn(truth.shape, generator=rng).numpy()
     ivar = (good / sigma**2).astype("f4")
-    denoised = denoise(observed, ivar, method)
+    denoised = np.asarray(denoise(observed, ivar, method))
     three = np.stack([truth, observed, denoised])
     masks = np.stack([np.ones_like(ivar), ivar, np.ones_like(ivar)])
     widths = np.asarray(indices.lines(three, rv, masks)["ew"]).reshape(3, -1)
@@ -132,7 +143,7 @@ def look(teff, logg, m_h, snr, method="bounded", alpha_m=0.0, rv=0.0, vsini=5.0,
     )
 
 
-def as_html(lines):
+def as_html(lines: dict[str, np.ndarray]) -> str:
     """Write the table of equivalent widths."""
     head = "<tr><th></th><th>true (Å)</th><th>observed</th><th>denoised</th></tr>"
     rows = "".join(
@@ -144,7 +155,7 @@ def as_html(lines):
     return f"<table style='border-spacing:1em 0'>{head}{rows}</table>"
 
 
-def panel(snr=10.0, method="bounded"):
+def panel(snr: float = 10.0, method: str = "bounded") -> widgets.VBox:
     """Make sliders, figure and line table.
 
     Parameters
@@ -207,7 +218,7 @@ def panel(snr=10.0, method="bounded"):
     return widgets.VBox([controls, figure])
 
 
-def latency(method="bounded", n=20, seed=0):
+def latency(method: str = "bounded", n: int = 20, seed: int = 0) -> np.ndarray:
     """Time ``n`` random moves in :func:`panel`, from a moved slider to the new figure and table; seconds, (n,)."""
     made, rng, seconds = panel(method=method), np.random.default_rng(seed), []
     left, right, _ = made.children[0].children
@@ -221,7 +232,7 @@ def latency(method="bounded", n=20, seed=0):
     return np.array(seconds)
 
 
-def timed(methods, n: int, seed: int = 0) -> dict[str, Latency]:
+def timed(methods: Iterable[str], n: int, seed: int = 0) -> dict[str, Latency]:
     """Return the :class:`Latency` of every method over ``n`` moves."""
     out = {}
     for name in methods:

@@ -9,16 +9,22 @@ made of it. Of the feature's equivalent width there survives
 more than 5σ of the observation, seen through a filter as wide as a line (:mod:`specnb.spectral_lines.anomalies`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.signal import find_peaks
 
 from specnb.experiments.results import Record
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.spectral_lines.anomalies import RADIUS, SIGMA, anomalies, matched_filter
 from specnb.spectral_lines.line_table import LINES
-from specnb.world.stars import simulate
+from specnb.world.stars import Stars, simulate
+
+Estimator: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(flux, ivar) → clean flux, (n, 3136) each."""
 
 HALF_WIDTH = 4
 """Pixels on either side of an injected line over which its equivalent width is taken."""
@@ -61,7 +67,9 @@ class Erased(Record):
     invented: dict[str, list[int]]
 
 
-def add_lines(flux, depth, rng):
+def add_lines(
+    flux: np.ndarray, depth: float | np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Put an absorption line of a depth at a random place of each spectrum, as narrow as the line-spread function.
 
     Parameters
@@ -82,19 +90,24 @@ def add_lines(flux, depth, rng):
     return flux * (1 - depth * np.exp(-0.5 * (away / SIGMA) ** 2)), np.abs(away) <= HALF_WIDTH
 
 
-def line_at(flux, wave: float, depth: float):
+def line_at(flux: np.ndarray, wave: float, depth: float) -> np.ndarray:
     """Put the same line at a wavelength (Å) into every spectrum, (n, 3136)."""
     away = np.arange(len(WAVE)) - np.abs(WAVE - wave).argmin()
     return flux * (1 - depth * np.exp(-0.5 * (away / SIGMA) ** 2))
 
 
-def fill_line(flux, rv, name="Hα", share=1.0):
+def fill_line(
+    flux: np.ndarray, rv: ArrayLike, name: str = "Hα", share: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Fill a line of every spectrum up to its local continuum, as emission would; arguments and result as above.
 
     ``rv`` (n,) in km/s; the continuum is the straight line between the ends of the window of
     :mod:`specnb.spectral_lines.line_table`.
     """
-    low, high = LINES[name].wide.window
+    ranges = LINES[name].wide
+    if ranges is None:
+        raise ValueError(f"name is {name!r}, a line without a wide window")
+    low, high = ranges.window
     velocity = np.asarray(rv)[:, None] / SPEED_OF_LIGHT
     rest = WAVE / (1 + velocity)
     middle, half = 0.5 * (low + high), 0.25 * (high - low)
@@ -107,12 +120,14 @@ def fill_line(flux, rv, name="Hα", share=1.0):
     return out, window
 
 
-def observe(stars, changed):
+def observe(stars: Stars, changed: np.ndarray) -> np.ndarray:
     """Observe changed clean spectra with the same noise and bad pixels; flux (n, 3136)."""
     return (stars.observed + np.where(stars.ivar > 0, changed - stars.flux, 0)).astype("f4")
 
 
-def survival(before, after, flux, changed, window):
+def survival(
+    before: np.ndarray, after: np.ndarray, flux: np.ndarray, changed: np.ndarray, window: np.ndarray
+) -> np.ndarray:
     """Return the share of the feature's equivalent width that survives, of each spectrum, (n,).
 
     Parameters
@@ -126,12 +141,14 @@ def survival(before, after, flux, changed, window):
     return kept / put
 
 
-def strength(flux, changed, ivar):
+def strength(flux: np.ndarray, changed: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     """Return the S/N of the feature in the observation: of the best weighted sum of its pixels, (n,)."""
     return np.sqrt(((changed - flux) ** 2 * ivar).sum(1))
 
 
-def invented(estimate, flux, ivar, threshold=5.0):
+def invented(
+    estimate: ArrayLike, flux: np.ndarray, ivar: np.ndarray, threshold: float = 5.0
+) -> np.ndarray:
     """Count lines in each estimate that are not in the truth, (n,)."""
     t, _ = matched_filter((np.asarray(estimate, "f8") - flux), ivar.astype("f8"))
     peaks = [
@@ -140,7 +157,7 @@ def invented(estimate, flux, ivar, threshold=5.0):
     return np.array([len(at) for at in peaks])
 
 
-def measure(estimators, snr, n, seed=1) -> Erased:
+def measure(estimators: dict[str, Estimator], snr: float, n: int, seed: int = 1) -> Erased:
     """Measure what becomes of features that the prior does not hold, on ``n`` test stars of one S/N.
 
     Parameters

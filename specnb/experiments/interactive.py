@@ -6,7 +6,9 @@ JupyterLab draws the figure by plotly's own extension; a static page by the plot
 
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,6 +19,9 @@ from plotly.offline import get_plotlyjs
 from specnb import storage
 from specnb.grid import WAVE
 from specnb.plotting import DENOISED, LINES, OBSERVED, TRUTH
+
+Band: TypeAlias = Sequence[np.ndarray]
+"""Lower and upper edge, (3136,) each."""
 
 SCRIPT = "plotly.min.js"
 HALF_WIDTH = 70.0
@@ -30,7 +35,7 @@ def _css(colour, alpha=1.0):
     return f"rgba({', '.join(str(round(255 * c)) for c in to_rgb(colour))}, {alpha})"
 
 
-def traces(curves, band=None):
+def traces(curves: dict[str, np.ndarray], band: Band | None = None) -> list[go.Scatter]:
     """Draw the lines of a figure.
 
     Parameters
@@ -59,7 +64,7 @@ def traces(curves, band=None):
     return drawn
 
 
-def zooms():
+def zooms() -> dict[str, Any]:
     """Make buttons for the whole spectrum and each of ``plotting.LINES``."""
     ranges = {"all": (WAVE[0], WAVE[-1])} | {
         k: (w - HALF_WIDTH, w + HALF_WIDTH) for k, w in LINES.items()
@@ -71,7 +76,7 @@ def zooms():
                 showactive=True, pad=dict(t=2, b=2), font_size=11)  # fmt: skip
 
 
-def layout(**more):
+def layout(**more: Any) -> dict[str, Any]:
     """Lay out axes, the legend at the bottom, buttons above."""
     axis = dict(showline=True, linecolor="black", ticks="outside", showgrid=False, zeroline=False)
     return dict(
@@ -83,12 +88,14 @@ def layout(**more):
     ) | more  # fmt: skip
 
 
-def spectrum(curves, band=None):
+def spectrum(curves: dict[str, np.ndarray], band: Band | None = None) -> go.Figure:
     """Make a ``plotly.graph_objects.Figure`` of spectra; arguments as of :func:`traces`."""
     return go.Figure(traces(curves, band), layout())
 
 
-def by_step(steps, prefix, active=0):
+def by_step(
+    steps: dict[Any, tuple[dict[str, np.ndarray], Band | None]], prefix: str, active: int = 0
+) -> go.Figure:
     """Make a figure with a slider.
 
     Parameters
@@ -122,7 +129,7 @@ def by_step(steps, prefix, active=0):
     )
 
 
-def show(figure, name, alt):
+def show(figure: go.Figure, name: str, alt: str) -> None:
     """Display a figure.
 
     Parameters
@@ -144,7 +151,7 @@ def show(figure, name, alt):
     )
 
 
-def write_script(folder):
+def write_script(folder: Path | str) -> Path:
     """Put plotly.js into a folder; returns its path."""
     path = Path(folder) / SCRIPT
     storage.write_bytes(path, get_plotlyjs().encode())

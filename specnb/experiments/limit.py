@@ -5,6 +5,7 @@ The mean is taken over 512 draws of an effective number of about 400, which make
 """
 
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
@@ -120,7 +121,7 @@ class Limit(Comparison):
     stars_per_level: int
 
 
-def measure(snr, n, methods, seed) -> tuple[Level, dict]:
+def measure(snr: int, n: int, methods: Iterable[str], seed: int) -> tuple[Level, dict]:
     """Run the oracle and every method on ``n`` test stars of one S/N.
 
     Returns
@@ -196,7 +197,7 @@ def _bounds(stars, posterior, kept):
     return out
 
 
-def compare(snrs, n, methods, seed=1) -> Comparison:
+def compare(snrs: Sequence[int], n: int, methods: Sequence[str], seed: int = 1) -> Comparison:
     """Run :func:`measure` at every S/N, and simulation-based calibration over all stars."""
     parts = [measure(snr, n, methods, seed + i) for i, snr in enumerate(snrs)]
     names = parts[0][1]

@@ -2,6 +2,7 @@
 velocity, continuum (:mod:`specnb.spectral_lines.indices`) and radial velocity
 (:mod:`specnb.spectral_lines.velocity`), on test stars."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from specnb.experiments.results import Error, Record
 from specnb.labels.oracle import oracle
 from specnb.spectral_lines import indices, velocity
 from specnb.spectral_lines.line_table import LINES
-from specnb.world.stars import simulate
+from specnb.world.stars import Stars, simulate
 
 QUANTITIES = ("ew", "depth", "velocity", "continuum")
 """What is measured of a line."""
@@ -68,18 +69,24 @@ class Lines(Record):
     over_oracle: dict[int, dict[str, float]]
 
 
-def spectra(methods, stars, seed=0):
+def spectra(methods: Iterable[str], stars: Stars, seed: int = 0) -> dict[str, np.ndarray]:
     """Denoise test stars, method → flux (n, 3136); ``"oracle"`` is the mean of the exact posterior."""
     out = {}
     for name in methods:
         if name == "oracle":
             out[name] = oracle(stars.observed, stars.ivar, n_samples=128, seed=seed).mean()
         else:
-            out[name] = denoise(stars.observed, stars.ivar, name)
+            out[name] = np.asarray(denoise(stars.observed, stars.ivar, name))
     return out
 
 
-def errors(flux, truth, rv, ivar=None, seed: int = 0) -> dict[str, Line]:
+def errors(
+    flux: np.ndarray,
+    truth: np.ndarray,
+    rv: np.ndarray,
+    ivar: np.ndarray | None = None,
+    seed: int = 0,
+) -> dict[str, Line]:
     """Compare what is measured of the lines of two sets of spectra.
 
     Parameters
@@ -114,7 +121,13 @@ def errors(flux, truth, rv, ivar=None, seed: int = 0) -> dict[str, Line]:
     return out
 
 
-def measure(methods, snr, n, seed=1, n_training=estimators.N_TRAINING) -> dict[str, Method]:
+def measure(
+    methods: Iterable[str],
+    snr: float,
+    n: int,
+    seed: int = 1,
+    n_training: int = estimators.N_TRAINING,
+) -> dict[str, Method]:
     """Measure line errors and radial velocities after every method on ``n`` test stars of one S/N.
 
     Parameters

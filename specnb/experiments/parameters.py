@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from astropy.table import Table
+from numpy.typing import ArrayLike
 
 from specnb import calibration, metrics, validate
 from specnb.denoising.denoise import denoise
@@ -25,7 +27,7 @@ from specnb.observed import Observed
 from specnb.sampling.posterior import sample_posterior
 from specnb.world import fit, prior
 from specnb.world.prior import LABELS
-from specnb.world.stars import simulate
+from specnb.world.stars import Stars, simulate
 
 REGIONS = {
     "all": lambda truth: np.ones(len(truth), dtype=bool),
@@ -117,18 +119,18 @@ class Parameters(Record):
     seconds: Seconds
 
 
-def columns(table):
+def columns(table: Table) -> np.ndarray:
     """Return the six labels of a table, stacked last: (n, 6) or (n, m, 6), float64."""
     return np.stack([np.asarray(table[name], "f8") for name in LABELS], -1)
 
 
-def fitted(flux, ivar):
+def fitted(flux: ArrayLike | torch.Tensor, ivar: ArrayLike | torch.Tensor) -> np.ndarray:
     """Fit labels through the emulator, (n, 6)."""
     observed, _ = validate.spectra(flux, ivar)
     return fit.labels(observed).numpy()
 
 
-def by_draws(draws, n_training=estimators.N_TRAINING):
+def by_draws(draws: np.ndarray, n_training: int = estimators.N_TRAINING) -> list[np.ndarray]:
     """Draw labels from draws of clean spectra (n, m, 3136): by regression, and by a fit from there, (n, m, 6)."""
     flat = torch.from_numpy(draws.reshape(-1, draws.shape[-1]))
     start = torch.from_numpy(
@@ -145,7 +147,9 @@ def by_draws(draws, n_training=estimators.N_TRAINING):
     return [labels.reshape(*draws.shape[:2], -1) for labels in (start.numpy(), fits.numpy())]
 
 
-def points(stars, exact, amortised, n_training=estimators.N_TRAINING):
+def points(
+    stars: Stars, exact: np.ndarray, amortised: np.ndarray, n_training: int = estimators.N_TRAINING
+) -> dict[str, np.ndarray]:
     """Return point estimates by name, (n, 6) each; the last two are means of posteriors (n, m, 6)."""
     clean = denoise(stars.observed, stars.ivar)
     out = {
@@ -158,7 +162,7 @@ def points(stars, exact, amortised, n_training=estimators.N_TRAINING):
     return out | {"flow": amortised.mean(1), "oracle": exact.mean(1)}
 
 
-def errors(estimate, truth, seed: int = 0) -> dict[str, Error]:
+def errors(estimate: np.ndarray, truth: np.ndarray, seed: int = 0) -> dict[str, Error]:
     """Return bias and scatter of every label of estimates (n, 6)."""
     return {
         name: Error(
@@ -169,7 +173,7 @@ def errors(estimate, truth, seed: int = 0) -> dict[str, Error]:
     }
 
 
-def inside(draws, truth) -> dict[str, Inside]:
+def inside(draws: np.ndarray, truth: np.ndarray) -> dict[str, Inside]:
     """Return the coverage of every label of draws (n, m, 6)."""
     return {
         name: Inside(
@@ -180,13 +184,15 @@ def inside(draws, truth) -> dict[str, Inside]:
     }
 
 
-def regions(truth) -> dict[str, np.ndarray]:
+def regions(truth: np.ndarray) -> dict[str, np.ndarray]:
     """Return which stars lie in each region that has ``FEWEST`` or more, (n,) bool."""
     every = {name: which(truth) for name, which in REGIONS.items()}
     return {name: some for name, some in every.items() if some.sum() >= FEWEST}
 
 
-def judge(draws, truth, exact=None, seed: int = 0) -> Posterior:
+def judge(
+    draws: np.ndarray, truth: np.ndarray, exact: np.ndarray | None = None, seed: int = 0
+) -> Posterior:
     """Judge draws of labels (n, m, 6) by the truth (n, 6) and by ``exact`` draws (n, m, 6) if given."""
     rng, spread = np.random.default_rng(seed), draws.std(1) + 1e-3 * SCALE
     reference = draws.mean(1) + spread * rng.standard_normal(truth.shape)
@@ -204,7 +210,9 @@ def judge(draws, truth, exact=None, seed: int = 0) -> Posterior:
     )
 
 
-def measure(snr, n, n_samples=64, seed=1, n_training=estimators.N_TRAINING) -> Level:
+def measure(
+    snr: float, n: int, n_samples: int = 64, seed: int = 1, n_training: int = estimators.N_TRAINING
+) -> Level:
     """Measure everything on ``n`` test stars of one S/N."""
     stars = simulate(n, seed, snr=snr)
     truth = columns(stars.labels)
@@ -212,7 +220,7 @@ def measure(snr, n, n_samples=64, seed=1, n_training=estimators.N_TRAINING) -> L
     first, second = exact[:, ::2], exact[:, 1::2]
     flow = columns(infer(stars.observed, stars.ivar, n_samples, seed))
     refined = infer(stars.observed, stars.ivar, n_samples, seed, refine=True)
-    spectra = sample_posterior(stars.observed, stars.ivar, n_samples, seed)
+    spectra = np.asarray(sample_posterior(stars.observed, stars.ivar, n_samples, seed))
     regressed, fitted_to = by_draws(spectra, n_training)
     draws = {
         "oracle": second,
@@ -235,7 +243,7 @@ def measure(snr, n, n_samples=64, seed=1, n_training=estimators.N_TRAINING) -> L
     )
 
 
-def timed(stars, few: int = 8) -> Seconds:
+def timed(stars: Stars, few: int = 8) -> Seconds:
     """Time :func:`specnb.infer` of one star, of all ``stars``, and of ``few`` with refined draws."""
     infer(stars.observed[:1], stars.ivar[:1])  # what is loaded once is not timed
     found = []

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from scipy.stats import binomtest, ks_2samp
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -57,7 +58,7 @@ class Distances(Record):
     lines: dict[str, float]
 
 
-def two_sample(a, b, components: int = 40, seed: int = 0) -> Interval:
+def two_sample(a: np.ndarray, b: np.ndarray, components: int = 40, seed: int = 0) -> Interval:
     """Return the accuracy of a classifier of two sets, 0.5 if it cannot tell them apart.
 
     The test of Lopez-Paz & Oquab (2017, arXiv:1610.06545): a multilayer perceptron on the whitened principal components
@@ -89,7 +90,7 @@ def two_sample(a, b, components: int = 40, seed: int = 0) -> Interval:
     return Interval(right / len(y), float(interval.low), float(interval.high))
 
 
-def misfit(flux):
+def misfit(flux: ArrayLike | torch.Tensor) -> np.ndarray:
     """Return the rms difference of spectra (n, 3136) to the nearest spectrum of the emulator and its continuum, (n,).
 
     The nearest is the most likely at ``MISFIT_SNR`` in every pixel; held-out spectra show how well the search ends.
@@ -100,7 +101,7 @@ def misfit(flux):
     return (nearest - x).square().mean(1).sqrt().numpy()
 
 
-def distances(samples, held_out, seed: int = 0) -> Distances:
+def distances(samples: np.ndarray, held_out: np.ndarray, seed: int = 0) -> Distances:
     """Measure all distances between two sets of spectra, (n, 3136) float32 each."""
     mean, scatter = held_out.mean(0), held_out.std(0)
     covariance = np.cov(held_out.T)

@@ -6,6 +6,7 @@ package (``specnb emulator compare``, ``specnb grid check``).
 
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from specnb import storage
@@ -104,18 +105,18 @@ class Shipped:
     cost: dict[str, Any]
 
     def regions(self) -> dict[str, Region]:
-        """Residuals of real stars, judging half, by region in Å."""
+        """Return residuals of real stars, judging half, by region in Å."""
         return {name: _region(v) for name, v in self.real["judging_half"].items()}
 
     def worst_costs(self) -> dict[str, float]:
-        """Largest RMS difference of the recipe to each better spectrum."""
+        """Return the largest RMS difference of the recipe to each better spectrum."""
         return {
             name: max(window["rms"] for windows in stars.values() for window in windows.values())
             for name, stars in self.cost["variants"].items()
         }
 
     def curve(self) -> dict[int, Curve]:
-        """Learning curve by number of training stars, the emulator that ships last."""
+        """Return the learning curve by number of training stars, the emulator that ships last."""
         few = {int(n): Curve(**v) for n, v in self.card["learning_curve"].items()}
         whole = self.card["validation"]
         return few | {self.card["training_stars"]: Curve(whole["rms"], whole["median"])}
@@ -131,7 +132,7 @@ def _region(v: dict[str, Any]) -> Region:
 
 def shipped() -> Shipped:
     """Read what was measured."""
-    assets = files("specnb") / "assets"
+    assets = Path(str(files("specnb") / "assets"))
     names = ("emulator", "realstars", "lte_check")
     return Shipped(*(storage.read(assets / f"{name}.json") for name in names))
 

@@ -1,11 +1,13 @@
 """The supervised diffusion p(x | y) (MVP-1.0): error, similarity, spread of its draws, and biases of labels."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from specnb import metrics
 from specnb.denoising import networks
+from specnb.denoising.base import StarDenoiser
 from specnb.denoising.denoise import denoise
 from specnb.experiments.parameters import fitted
 from specnb.experiments.results import Error, Inside, Record
@@ -87,10 +89,12 @@ class Level:
     estimates: dict[str, np.ndarray]
 
 
-def denoised(model, snr, n, n_drawn, n_samples, steps, seed) -> Level:
+def denoised(
+    model: StarDenoiser, snr: int, n: int, n_drawn: int, n_samples: int, steps: int, seed: int
+) -> Level:
     """Denoise ``n`` test stars of one S/N by every method, and draw spectra of the first ``n_drawn``."""
     stars, few = simulate(n, seed + snr, snr=snr), slice(0, n_drawn)
-    settings = {"steps": steps, "model": model}
+    settings: dict[str, Any] = {"steps": steps, "model": model}
     seen = stars.observed[few], stars.ivar[few]
     draws = np.asarray(sample_posterior(*seen, n_samples, seed, "supervised", **settings))
     estimates = {

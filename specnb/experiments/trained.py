@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -56,7 +57,7 @@ def network(name: str, train: bool, profile: str, seed: int, device: str) -> Tra
         model, rows = training.make(profile, seed, device, name=name)
         count = sum(p.numel() for p in model.parameters())
         return Trained(model, pd.DataFrame(rows), storage.device_name(device), count)
-    assets = files("specnb") / "assets"
+    assets = Path(str(files("specnb") / "assets"))
     with (assets / f"{name}.csv").open() as file:
         log = pd.read_csv(file)
     card = storage.read(assets / f"{name}.json")

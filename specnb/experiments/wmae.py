@@ -1,12 +1,15 @@
 """The residual denoiser with a weighted loss (MVP-0.6): identity without noise, and wMAE by level."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from specnb.denoising import networks
 from specnb.denoising.denoise import denoise
+from specnb.denoising.local_prior import SubspaceDenoiser
 from specnb.experiments.results import Record
 from specnb.metrics import Interval, bootstrap, per_spectrum
 from specnb.world.stars import simulate
@@ -36,7 +39,9 @@ class Wmae(Record):
     improvement: dict[float, dict[str, Interval]]
 
 
-def denoise_clean(model, flux, device: str = "cpu") -> np.ndarray:
+def denoise_clean(
+    model: SubspaceDenoiser, flux: ArrayLike | torch.Tensor, device: str = "cpu"
+) -> np.ndarray:
     """Denoise clean spectra (n, 3136) with a noise map of zero."""
     x = torch.as_tensor(flux, device=device)
     with torch.no_grad():
@@ -44,7 +49,9 @@ def denoise_clean(model, flux, device: str = "cpu") -> np.ndarray:
     return back.cpu().numpy()
 
 
-def errors(model, levels, n: int, seed: int) -> dict[float, dict[str, np.ndarray]]:
+def errors(
+    model: SubspaceDenoiser, levels: Iterable[float], n: int, seed: int
+) -> dict[float, dict[str, np.ndarray]]:
     """Measure wMAE on test stars: level → "noisy", "denoised", "bounded" → of every star, (n,)."""
     each = {}
     for s in levels:
@@ -61,12 +68,12 @@ def errors(model, levels, n: int, seed: int) -> dict[float, dict[str, np.ndarray
     return each
 
 
-def means(each) -> dict[float, dict[str, Interval]]:
+def means(each: dict[float, dict[str, np.ndarray]]) -> dict[float, dict[str, Interval]]:
     """Average :func:`errors` over stars."""
     return {s: {name: bootstrap(np.mean, v) for name, v in row.items()} for s, row in each.items()}
 
 
-def gains(each) -> dict[float, dict[str, Interval]]:
+def gains(each: dict[float, dict[str, np.ndarray]]) -> dict[float, dict[str, Interval]]:
     """Return the improvement over the observation of :func:`errors`."""
     return {
         s: {

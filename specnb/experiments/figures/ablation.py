@@ -1,14 +1,18 @@
 """Figures of 12_ablation."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.figure import Figure
 
 from specnb import plotting
+from specnb.experiments.ablation import Variant
 from specnb.experiments.figures import shared
 
 
-def variants(found, bins):
+def variants(found: dict[str, Variant], bins: Sequence[str]) -> Figure:
     """Draw the error of every variant over that of the reference (:class:`specnb.experiments.ablation.Measured`)."""
     names = [name for name in found if name != "reference"]
     fig, ax = plt.subplots(figsize=(8.5, 4.6))

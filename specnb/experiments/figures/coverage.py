@@ -2,12 +2,13 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from specnb import plotting
-from specnb.experiments.coverage import pit
+from specnb.experiments.coverage import Drawn, pit
 
 
-def pits(drawn):
+def pits(drawn: dict[int, dict[str, Drawn]]) -> Figure:
     """Draw the PIT of every label: S/N → label → draws (n, m) and truth (n,)."""
     size = (13, 2 * len(drawn) + 0.6)
     fig, axes = plt.subplots(len(drawn), 6, figsize=size, sharex=True, squeeze=False)
@@ -25,7 +26,7 @@ def pits(drawn):
     return fig
 
 
-def tree(pits_by_sampler):
+def tree(pits_by_sampler: dict[str, dict[str, np.ndarray]]) -> Figure:
     """Draw the coverage of equivalent widths by nominal probability: sampler → step → PIT (n,) of all lines."""
     n = len(pits_by_sampler)
     fig, axes = plt.subplots(1, n, figsize=(4.1 * n, 3.8), sharey=True, squeeze=False)

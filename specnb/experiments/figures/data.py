@@ -2,14 +2,16 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from specnb import plotting
+from specnb.experiments.data import Judged
 from specnb.grid import WAVE
 from specnb.training import lte_emulator
-from specnb.world.stars import simulate, synthesize
+from specnb.world.stars import Stars, simulate, synthesize
 
 
-def operators(wave=8544.4, half_width=40.0):
+def operators(wave: float = 8544.4, half_width: float = 40.0) -> Figure:
     """Draw a line of a star under radial velocity, rotation, and resolution."""
     near = np.abs(WAVE - wave) < half_width
     settings = {
@@ -28,7 +30,7 @@ def operators(wave=8544.4, half_width=40.0):
     return fig
 
 
-def emulator_error(judged):
+def emulator_error(judged: Judged) -> Figure:
     """Draw the emulator's error by wavelength and by star (:class:`specnb.experiments.data.Judged`)."""
     fig, axes = plt.subplots(1, 3, figsize=(12.5, 3.6), width_ratios=[1.6, 1, 1])
     axes[0].plot(WAVE, lte_emulator.rms(judged.residual, axis=0), lw=0.6)
@@ -41,7 +43,7 @@ def emulator_error(judged):
     return fig
 
 
-def noise(stars, seed: int):
+def noise(stars: Stars, seed: int) -> Figure:
     """Draw the error vectors of stars relative to their medians, and one star at three noise levels."""
     shape = stars.sigma / np.median(stars.sigma, axis=1, keepdims=True)
     fig, axes = plt.subplots(2, 1, figsize=(11, 6), sharex=True)

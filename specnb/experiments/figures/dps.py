@@ -1,13 +1,26 @@
 """Figures of 06_dps."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
+from astropy.table import Table
+from matplotlib.figure import Figure
 
 from specnb import plotting
+from specnb.experiments.dps import Stepped
 from specnb.experiments.figures import shared
+from specnb.experiments.hallucination import Erased, Feature
+from specnb.world.stars import Stars
 
 
-def one_line(star, changed, observed, drawn, found):
+def one_line(
+    star: Stars,
+    changed: np.ndarray,
+    observed: np.ndarray,
+    drawn: dict[str, np.ndarray],
+    found: Table,
+) -> Figure:
     """Draw what samplers make of a line that no star has; arguments from :func:`specnb.experiments.dps.one_line`."""
     fig, axes = plt.subplots(2, 2, figsize=(12, 6.4), sharex=True, sharey=True)
     seen = np.where(star.ivar[0] > 0, observed[0], np.nan)
@@ -24,7 +37,7 @@ def one_line(star, changed, observed, drawn, found):
     return fig
 
 
-def by_steps(rows):
+def by_steps(rows: Sequence[Stepped]) -> Figure:
     """Draw ρ, coverage and spread of samplers against their number of steps."""
     fig, axes = plt.subplots(1, 3, figsize=(12.5, 3.8))
     panels = {
@@ -69,7 +82,7 @@ def _reported(ax, many):
         ax.plot(middles[filled], share, marker=marker, ms=5, lw=0.9, label=kind)
 
 
-def erased(features, many):
+def erased(features: dict[int, Erased], many: dict[int, dict[str, Feature]]) -> Figure:
     """Draw what is left of lines that the prior does not hold, and what the residual test reports.
 
     Parameters

@@ -1,13 +1,19 @@
 """Figures of 01_limit."""
 
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from specnb import plotting
 from specnb.experiments.figures import shared
+from specnb.experiments.limit import Comparison, Level
+from specnb.world.stars import Stars
 
 
-def band(star, draws):
+def band(star: Stars, draws: np.ndarray) -> Figure:
     """Draw one star around Mg b with the band of its exact posterior, draws (n, 3136)."""
     fig, ax = plt.subplots(figsize=(11, 3.6))
     observed = np.where(star.ivar > 0, star.observed, np.nan)[0]
@@ -18,7 +24,7 @@ def band(star, draws):
     return fig
 
 
-def rho(levels, methods):
+def rho(levels: Sequence[Level], methods: Iterable[str]) -> Figure:
     """Draw ρ of methods against S/N."""
     snrs = [level.snr for level in levels]
     fig, ax = plt.subplots(figsize=(8.5, 5))
@@ -26,17 +32,17 @@ def rho(levels, methods):
         value, length = shared.bars([level.methods[method].rho for level in levels])
         ax.errorbar(snrs, value, length, marker=marker, capsize=2, label=method)
     ax.axhline(1, color=plotting.TRUTH, lw=1)
-    place = dict(xytext=(0, -12), textcoords="offset points", fontsize=9)
+    place: dict[str, Any] = dict(xytext=(0, -12), textcoords="offset points", fontsize=9)
     ax.annotate("best possible", (snrs[0], 1), **place)
     ax.set(xscale="log", yscale="log", xlabel="S/N per pixel")
     ax.set_ylabel("ρ = RMSE / RMSE of the exact posterior mean")
-    ax.set_yticks([1, 2, 5, 10, 20], [1, 2, 5, 10, 20])
+    ax.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
     shared.steps_of_snr(ax, snrs)
     ax.legend(ncols=2, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return fig
 
 
-def ranks(found):
+def ranks(found: Comparison) -> Figure:
     """Draw ranks of the true labels (:class:`specnb.experiments.limit.Comparison`)."""
     fig, axes = plt.subplots(2, 6, figsize=(13, 4), sharey=True)
     bins = found.sbc_bins

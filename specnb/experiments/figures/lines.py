@@ -2,11 +2,14 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from specnb import plotting
 from specnb.experiments.figures import shared
+from specnb.experiments.lines import Method
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.spectral_lines.line_table import LINES
+from specnb.world.stars import Stars
 
 PANELS = {
     "Hβ": ["Hβ"],
@@ -17,7 +20,7 @@ PANELS = {
 }
 
 
-def windows(star, denoised):
+def windows(star: Stars, denoised: np.ndarray) -> Figure:
     """Draw windows and side bands of the lines on one star (``simulate(1)``) and its denoised spectrum, (3136,)."""
     rest = WAVE / (1 + float(star.labels["rv"][0]) / SPEED_OF_LIGHT)
     spectra = (
@@ -28,7 +31,7 @@ def windows(star, denoised):
     ratios = [1, 1, 1.2, 1, 2.4]
     fig, axes = plt.subplots(1, 5, figsize=(13, 3.4), width_ratios=ratios, sharey=True)
     for ax, (title, names) in zip(axes, PANELS.items(), strict=True):
-        edges = []
+        edges: list[float] = []
         for name in names:
             window, bands = LINES[name].rest.window, LINES[name].rest.bands
             ax.axvspan(*window, color=plotting.DENOISED, alpha=0.18, lw=0)
@@ -45,7 +48,7 @@ def windows(star, denoised):
     return fig
 
 
-def widths(levels):
+def widths(levels: dict[int, dict[str, Method]]) -> Figure:
     """Draw the bias of equivalent widths by line and method, a panel a S/N (``levels`` of ``Lines``)."""
     size = (6.4 * min(len(levels), 2), 4.2)
     fig, axes = plt.subplots(1, len(levels), figsize=size, sharey=True, squeeze=False)

@@ -1,10 +1,14 @@
 """Figures of 07_parameters."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from specnb import plotting
 from specnb.experiments.figures import shared
+from specnb.experiments.parameters import Level
 from specnb.world.prior import LABELS
 
 WAYS = (
@@ -22,7 +26,7 @@ def _style(way):
     return dict(marker=marker, ls="--" if denoised else "-", color=colours[way.split(",")[0]])
 
 
-def one_star(drawn, truth, names):
+def one_star(drawn: dict[str, np.ndarray], truth: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw the labels of one star in pairs: way → draws (n, 6); truth (6,)."""
     fig, axes = plt.subplots(1, 3, figsize=(12.5, 4))
     for ax, (i, j) in zip(axes, [(0, 1), (2, 3), (4, 5)], strict=True):
@@ -35,7 +39,7 @@ def one_star(drawn, truth, names):
     return fig
 
 
-def scatter(levels, names):
+def scatter(levels: dict[int, Level], names: Sequence[str]) -> Figure:
     """Draw the scatter of every label by estimator against S/N (``levels`` of ``Parameters``)."""
     fig, axes = plt.subplots(2, 3, figsize=(12.5, 6.4), sharex=True)
     snrs = np.array(list(levels))

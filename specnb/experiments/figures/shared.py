@@ -1,28 +1,34 @@
 """What several chapters draw."""
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 
 from specnb import plotting
+from specnb.metrics import Interval
+from specnb.world.stars import Stars
 
 SNRS = (5, 10, 20, 50, 100)
 """Of the validation stars that training watches."""
 
 
-def bars(interval_list):
+def bars(interval_list: Sequence[Interval]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return values and the two lengths of error bars of intervals, for ``errorbar``."""
     value, low, high = np.array(interval_list).T
     return value, [value - low, high - value]
 
 
-def steps_of_snr(ax, snrs):
+def steps_of_snr(ax: Axes, snrs: Sequence[float] | np.ndarray) -> None:
     """Label a logarithmic axis with S/N."""
-    ax.set_xticks(snrs, snrs)
+    ax.set_xticks(snrs, [str(snr) for snr in snrs])
     ax.minorticks_off()
 
 
-def training(log, ax=None):
+def training(log: pd.DataFrame, ax: Axes | None = None) -> None:
     """Draw ρ on validation stars against the training step, a curve for each S/N.
 
     Parameters
@@ -33,7 +39,8 @@ def training(log, ax=None):
         Where to draw, with a linear axis; a figure of its own is logarithmic.
     """
     own = ax is None
-    ax = plt.subplots(figsize=(8, 3.8))[1] if own else ax
+    if ax is None:
+        ax = plt.subplots(figsize=(8, 3.8))[1]
     for snr, color in zip(SNRS, sns.color_palette("viridis", len(SNRS)), strict=True):
         ax.plot(log.step, log[f"rho_{snr}"], color=color, label=f"S/N {snr}")
     ax.axhline(1, color=plotting.REFERENCE, ls="--", label="best possible")
@@ -46,7 +53,7 @@ def training(log, ax=None):
     ax.legend(ncols=2, fontsize=8)
 
 
-def residuals(ax, stars, estimate):
+def residuals(ax: Axes, stars: Stars, estimate: np.ndarray) -> None:
     """Draw residuals of observation and estimate (n, 3136) in units of the error beside the standard normal."""
     good = stars.ivar > 0
     noise = np.sqrt(stars.ivar[good])
@@ -59,7 +66,9 @@ def residuals(ax, stars, estimate):
     ax.set(xlabel="(flux − truth) / error", yscale="log", ylim=(1e-4, 30))
 
 
-def around(ax, wave, observed, truth, half_width=90.0):
+def around(
+    ax: Axes, wave: float, observed: np.ndarray, truth: np.ndarray, half_width: float = 90.0
+) -> np.ndarray:
     """Draw observation and truth (3136,) around a wavelength in Å; returns which pixels those are."""
     inside = np.abs(plotting.WAVE - wave) < half_width
     x = plotting.WAVE[inside]
@@ -68,7 +77,7 @@ def around(ax, wave, observed, truth, half_width=90.0):
     return inside
 
 
-def band(ax, inside, draws, label):
+def band(ax: Axes, inside: np.ndarray, draws: np.ndarray, label: str) -> None:
     """Fill the band that holds 95 % of draws (n, 3136) over some pixels."""
     low, high = np.quantile(draws[:, inside], [0.025, 0.975], axis=0)
     style = dict(color=plotting.DENOISED, alpha=0.4, lw=0, label=label)

@@ -1,16 +1,22 @@
 """Figures of 11_stars."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from specnb import plotting
+from specnb.experiments.data import Judged, LeftOut
+from specnb.experiments.stars import Curve
 from specnb.grid import WAVE
 
 OFFSET = 0.12
 """Between stacks."""
 
 
-def grid(judged):
+def grid(judged: Judged) -> Figure:
     """Draw the labels of the grid's stars (:class:`specnb.experiments.data.Judged`)."""
     fig, axes = plt.subplots(1, 3, figsize=(12, 3.8))
     labels, judge = judged.grid.labels, judged.left_out
@@ -29,7 +35,7 @@ def grid(judged):
     return fig
 
 
-def error(each, curve):
+def error(each: Sequence[LeftOut], curve: dict[int, Curve]) -> Figure:
     """Draw the emulator's error over the labels, and its learning curve.
 
     Parameters
@@ -38,11 +44,11 @@ def error(each, curve):
     curve : dict
         Number of training stars → :class:`specnb.experiments.stars.Curve`.
     """
-    each = np.array(each)
+    stars = np.array(each)
     fig, axes = plt.subplots(1, 3, figsize=(13, 3.9))
     for ax, column, name in ((axes[0], 1, "logg"), (axes[1], 2, "m_h")):
         style = dict(cmap="viridis", vmin=0, vmax=15, s=28)
-        points = ax.scatter(each[:, 0], each[:, column], c=1e4 * each[:, 4], **style)
+        points = ax.scatter(stars[:, 0], stars[:, column], c=1e4 * stars[:, 4], **style)
         ax.set(xlabel="teff (K)", ylabel=name)
         ax.invert_xaxis()
     axes[0].invert_yaxis()
@@ -60,10 +66,12 @@ def error(each, curve):
     return fig
 
 
-def stacks(curves, counts):
+def stacks(curves: dict[str, np.ndarray], counts: dict[str, int]) -> Figure:
     """Draw stacked residuals by type: type → residual (3136,); type → number of stars."""
     fig, ax = plt.subplots(figsize=(12, 6))
-    beside = dict(xytext=(4, 0), textcoords="offset points", fontsize=9, va="center")
+    beside: dict[str, Any] = dict(
+        xytext=(4, 0), textcoords="offset points", fontsize=9, va="center"
+    )
     for i, (name, curve) in enumerate(curves.items()):
         level = -OFFSET * i
         ax.plot(WAVE, curve + level, lw=0.6)
