@@ -20,10 +20,11 @@ What LTE and one dimension get wrong in the Sun ends up in the corrections; they
 lines, telluric bands and the detector's gap are left out.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,9 @@ import pandas as pd
 from specnb.lte.linelists import CORRECTIONS, LOW, log_ion_fraction, wider
 from specnb.lte.synthesis import BOLTZMANN, LOG_STEP, Synthesizer, microturbulence
 from specnb.training.grid_files import broadened
+
+if TYPE_CHECKING:
+    from scipy.sparse import csc_matrix
 
 SUN = (5772.0, 4.44, 0.0, 0.0)
 """teff, logg, m_h, alpha_m."""
@@ -63,13 +67,13 @@ SIGMA, CORE = 0.012, 0.3
 """Error of a pixel of the model (it is the model's, not the photons'); flux below which a pixel weighs little."""
 
 
-def lattice():
-    """Wavelengths of the comparison, Å in air."""
+def lattice() -> np.ndarray:
+    """Make the wavelengths of the comparison, Å in air, (m,)."""
     return np.exp(np.arange(np.log(LOW), np.log(TOP), STEP))
 
 
-def observed(path, velocity=0.23):
-    """Flux of a spectrum on a linear wavelength scale (FITS, Å in air) on :func:`lattice`, and which pixels are good.
+def observed(path: Path | str, velocity: float = 0.23) -> tuple[np.ndarray, np.ndarray]:
+    """Read a FITS spectrum (linear wavelengths, Å in air) onto :func:`lattice`: flux, and which pixels are good.
 
     ``velocity`` (km/s) is what the HARPS spectrum of Ganymede needs against the synthetic one.
     """
@@ -87,8 +91,10 @@ def observed(path, velocity=0.23):
     return level, good
 
 
-def normalised(flux, model, good, weight):
-    """Observed flux over the spline that takes it to the model."""
+def normalised(
+    flux: np.ndarray, model: np.ndarray, good: np.ndarray, weight: np.ndarray
+) -> np.ndarray:
+    """Divide the observed flux by the spline that takes it to the model; all arguments (m,) on :func:`lattice`."""
     from scipy.interpolate import make_lsq_spline
 
     x = np.log(lattice())
@@ -98,8 +104,10 @@ def normalised(flux, model, good, weight):
     return flux / make_lsq_spline(x, flux / np.clip(model, 0.05, None), knots, w=w)(x)
 
 
-def strengths(synthesizer, labels=SUN):
-    """Strength of every line of the table in a star, as :class:`specnb.lte.linelists.Lines` defines it."""
+def strengths(
+    synthesizer: Synthesizer, labels: tuple[float, float, float, float] = SUN
+) -> np.ndarray:
+    """Compute the strength of every line of the table in a star, as :class:`specnb.lte.linelists.Lines` defines it."""
     n, t = synthesizer.lines.table, 0.87 * labels[0]
     _, temperature, _, electrons = synthesizer.atmosphere(*labels).T
     pressure = np.interp(t, temperature, np.log10(BOLTZMANN * temperature * electrons))
@@ -107,8 +115,8 @@ def strengths(synthesizer, labels=SUN):
     return (n.base - 5040 / t * n.excit + ion).to_numpy()
 
 
-def parameters(table, strength):
-    """What is fitted: a table with kind, wavelength, reach (Å), group of the synthesis, and the lines' rows.
+def parameters(table: pd.DataFrame, strength: np.ndarray) -> pd.DataFrame:
+    """List what is fitted: a table with kind, wavelength, reach (Å), group of the synthesis, and the lines' rows.
 
     Components of one species and excitation within 0.15 Å of each other are one parameter.
     """
@@ -132,7 +140,7 @@ def parameters(table, strength):
     first = 0
     for kind in ("gf", "vdw"):
         chosen = found[found.kind == kind].sort_values("strength", ascending=False)
-        groups = []
+        groups: list[list[tuple[float, float]]] = []
         for k, wave, reach in zip(chosen.index, chosen.wave, chosen.reach, strict=True):
             free = (
                 g
@@ -157,8 +165,10 @@ def parameters(table, strength):
     return found
 
 
-def changed(table, found, p):
-    """The columns gflog and gamvw of ``table`` with corrections ``p`` of the parameters ``found``."""
+def changed(
+    table: pd.DataFrame, found: pd.DataFrame, p: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the columns gflog and gamvw of ``table`` with corrections ``p`` (dex) of the parameters ``found``."""
     gf, gamma = table.gflog.to_numpy(copy=True), table.gamvw.to_numpy(copy=True)
     for kind, lines, value in zip(found.kind, found.lines, p, strict=True):
         if kind == "vdw":
@@ -187,8 +197,27 @@ def _spectrum(columns, finer):
     return np.interp(lattice(), wave, flux)
 
 
-def jacobian(found, base, changed_spectra, fwhm):
-    """Sparse J at the comparison's resolution from the spectra with each group changed."""
+def jacobian(
+    found: pd.DataFrame, base: np.ndarray, changed_spectra: dict[int, np.ndarray], fwhm: float
+) -> "csc_matrix":
+    """Compute the sparse J at the comparison's resolution from the spectra with each group changed.
+
+    Parameters
+    ----------
+    found : pandas.DataFrame
+        From :func:`parameters`.
+    base : numpy.ndarray
+        Spectrum without corrections on :func:`lattice`, (m,).
+    changed_spectra : dict
+        Group → spectrum with its parameters changed by ``CHANGE``, (m,).
+    fwhm : float
+        1/R to broaden by.
+
+    Returns
+    -------
+    scipy.sparse.csc_matrix
+        Flux for one dex, shape (m, number of parameters).
+    """
     from scipy.sparse import csc_matrix
 
     wave, columns, rows, values = lattice(), [], [], []
@@ -205,8 +234,10 @@ def jacobian(found, base, changed_spectra, fwhm):
     return csc_matrix(entries, shape=shape)
 
 
-def step(j, residual, weight, p, found):
-    """One Gauss-Newton step: the corrections that follow from residual = observed − model at ``p``, clipped."""
+def step(
+    j: "csc_matrix", residual: np.ndarray, weight: np.ndarray, p: np.ndarray, found: pd.DataFrame
+) -> np.ndarray:
+    """Take a Gauss-Newton step: the corrections that follow from residual = observed − model at ``p``, clipped."""
     from scipy.sparse import diags
     from scipy.sparse.linalg import spsolve
 
@@ -217,14 +248,21 @@ def step(j, residual, weight, p, found):
     return np.clip(p + delta, -limit, limit)
 
 
-def weights(residual, model, good):
-    """1/σ², less for outliers (Huber) and cores."""
+def weights(residual: np.ndarray, model: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Weight pixels by 1/σ², less for outliers (Huber) and cores, (m,)."""
     sigma = np.where(model < CORE, 5 * SIGMA, SIGMA)
     huber = 1 / np.maximum(np.abs(residual) / (2 * sigma), 1)
     return np.where(good, huber / sigma**2 / 3, 0.0)  # three points to a resolution element
 
 
-def calibrate(sources, sun, path=CORRECTIONS, workers=2, iterations=4, progress=print):
+def calibrate(
+    sources: Path | str,
+    sun: Path | str,
+    path: Path | str = CORRECTIONS,
+    workers: int = 2,
+    iterations: int = 4,
+    progress: Callable[[str], object] = print,
+) -> pd.DataFrame:
     """Fit the corrections to the Sun and write them to ``path``, a table with one row a line.
 
     Parameters
@@ -287,8 +325,11 @@ def calibrate(sources, sun, path=CORRECTIONS, workers=2, iterations=4, progress=
     return write(table, found, p, path)
 
 
-def broadening(raw, flux, good):
-    """FWHM in ln λ that takes the synthetic spectrum to the observed one, instrument, macroturbulence and rotation."""
+def broadening(raw: np.ndarray, flux: np.ndarray, good: np.ndarray) -> float:
+    """Find the FWHM in ln λ that takes the synthetic spectrum to the observed one.
+
+    Instrument, macroturbulence and rotation together; all arguments (m,) on :func:`lattice`.
+    """
     from scipy.optimize import minimize_scalar
 
     inside = good & (lattice() > 6000) & (lattice() < 6250)
@@ -300,8 +341,10 @@ def broadening(raw, flux, good):
     return minimize_scalar(misfit, bounds=(0.8 / RESOLUTION, 2 / RESOLUTION), method="bounded").x
 
 
-def write(table, found, p, path):
-    """Corrections as a table with one row a line; molecules and what is below 0.01 dex are left out."""
+def write(
+    table: pd.DataFrame, found: pd.DataFrame, p: np.ndarray, path: Path | str
+) -> pd.DataFrame:
+    """Write corrections as a table with one row a line; molecules and what is below 0.01 dex are left out."""
     d = pd.DataFrame(0.0, index=table.index, columns=["d_gf", "d_vdw"])
     for kind, lines, value in zip(found.kind, found.lines, p, strict=True):
         if kind != "molecule":

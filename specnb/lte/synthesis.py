@@ -11,9 +11,14 @@ interpolated: SME's own adaptive grid has four times as many points where lines 
 as the first spectra did, misses line cores (1.5e-3 RMS in the blue at R = 1800).
 """
 
+from pathlib import Path
+from typing import Any, TypeVar
+
 import numpy as np
 
 from specnb.lte.linelists import HIGH, LOW, Lines
+
+Value = TypeVar("Value", float, np.ndarray)
 
 LOG_STEP = 5e-6
 """Step of ln λ (air) of the synthesis."""
@@ -24,19 +29,19 @@ ALPHA = ("O", "Mg", "Si", "S", "Ca", "Ti")
 BOLTZMANN, ATOMIC_MASS = 1.380649e-16, 1.6605e-24
 
 
-def wavelengths(finer=1):
-    """The synthesis grid, Å in air; ``finer`` points for one."""
+def wavelengths(finer: float = 1) -> np.ndarray:
+    """Make the synthesis grid, Å in air; ``finer`` points for one."""
     return np.exp(np.arange(np.log(LOW), np.log(HIGH), LOG_STEP / finer))
 
 
-def gauss(n):
-    """Points μ from the centre of the disk outwards and their weights, Gauss-Legendre on 0…1."""
+def gauss(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return points μ from the centre of the disk outwards and their weights, Gauss-Legendre on 0…1."""
     x, w = np.polynomial.legendre.leggauss(n)
     return 0.5 * (x[::-1] + 1), 0.5 * w[::-1]
 
 
-def microturbulence(logg):
-    """vmic in km/s: 2.478 − 0.325 log g."""
+def microturbulence(logg: Value) -> Value:
+    """Return vmic in km/s: 2.478 − 0.325 log g."""
     return 2.478 - 0.325 * logg
 
 
@@ -51,7 +56,7 @@ class Synthesizer:
         Other lines than the recipe's, as in :class:`specnb.lte.linelists.Lines`.
     """
 
-    def __init__(self, folder, **choice):
+    def __init__(self, folder: Path | str, **choice: Any) -> None:
         try:
             import scipy.integrate
 
@@ -68,8 +73,8 @@ class Synthesizer:
         self._solar = sun.get_pattern(raw=False)
         self.lines = Lines(folder, sun.get_pattern(type="H=12", raw=True), elements, **choice)
 
-    def atmosphere(self, teff, logg, m_h, alpha_m):
-        """Column mass, temperature, total particle pressure and electron density by depth, shape (n_depth, 4).
+    def atmosphere(self, teff: float, logg: float, m_h: float, alpha_m: float) -> np.ndarray:
+        """Compute column mass, temperature, total particle pressure, electron density by depth, shape (n_depth, 4).
 
         The network's ``exp`` undoes a log10, so its values are 10**log(output). In one star of sixty its column mass
         falls with depth in a few deep layers, and SME then turns hydrogen lines into boxes: those layers are left out.
@@ -110,7 +115,17 @@ class Synthesizer:
             drop=True
         )
 
-    def __call__(self, teff, logg, m_h, alpha_m, vmic, window=(LOW, HIGH), angles=ANGLES, finer=1):
+    def __call__(
+        self,
+        teff: float,
+        logg: float,
+        m_h: float,
+        alpha_m: float,
+        vmic: float,
+        window: tuple[float, float] = (LOW, HIGH),
+        angles: int = ANGLES,
+        finer: float = 1,
+    ) -> tuple[np.ndarray, ...]:
         """Synthesize one star.
 
         Parameters

@@ -52,7 +52,12 @@ class Grid:
     vmic: np.ndarray | None = None
 
 
-def read(path, labels=None, medium=None, resolution=None):
+def read(
+    path: Path | str,
+    labels: Path | str | None = None,
+    medium: str | None = None,
+    resolution: float | None = None,
+) -> Grid:
     """Read a grid of any of the formats above.
 
     Parameters
@@ -120,16 +125,44 @@ def _agree(grid, path, labels, medium, resolution):
     return grid
 
 
-def broadened(flux, fwhm, step):
-    """``flux`` (…, m) on an even lattice of ``step`` in ln λ under a Gaussian of ``fwhm`` = 1/R (0: as it is)."""
+def broadened(flux: np.ndarray, fwhm: float, step: float) -> np.ndarray:
+    """Smooth ``flux`` (…, m) on an even lattice of ``step`` in ln λ by a Gaussian of ``fwhm`` = 1/R (0: as it is)."""
     from scipy.ndimage import gaussian_filter1d
 
     width = fwhm / np.sqrt(8 * np.log(2)) / step
     return gaussian_filter1d(flux, width, mode="nearest") if width > 0 else flux
 
 
-def to_fine(wave, flux, medium, resolution, path):
-    """Normalised spectra on any wavelengths → fine grid, at R = 10,000 or the grid's own if that is lower."""
+def to_fine(
+    wave: np.ndarray, flux: np.ndarray, medium: str, resolution: float, path: Path | str
+) -> tuple[np.ndarray, float]:
+    """Bring normalised spectra to the fine grid, at R = 10,000 or their own resolving power if that is lower.
+
+    Parameters
+    ----------
+    wave : numpy.ndarray
+        Å, ascending, shape (m,).
+    flux : numpy.ndarray
+        Continuum-normalised, shape (n, m).
+    medium : {"air", "vacuum"}
+        Of ``wave``.
+    resolution : float
+        Resolving power of ``flux``.
+    path : path
+        Where they come from, for messages.
+
+    Returns
+    -------
+    flux : numpy.ndarray
+        Shape (n, 16151), float32.
+    resolution : float
+        Its resolving power.
+
+    Raises
+    ------
+    ValueError
+        The spectra do not cover the fine grid, or are not normalised.
+    """
     from specutils.utils.wcs_utils import air_to_vac
 
     if wave.ndim != 1 or flux.shape[1:] != wave.shape or not (np.diff(wave) > 0).all():

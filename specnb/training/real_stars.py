@@ -20,11 +20,13 @@ import io
 import warnings
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import torch
 from astropy.table import Table
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
 
 from specnb import metrics, storage
 from specnb.grid import N_PIXELS, SPEED_OF_LIGHT, WAVE
@@ -55,8 +57,8 @@ TYPES = {
 }
 
 
-def load(folder):
-    """Stars inside the emulator's domain with a median S/N of ``SNR_MIN``: table with flux (about 1) and ivar."""
+def load(folder: Path | str) -> Table:
+    """Read stars inside the emulator's domain, median S/N above ``SNR_MIN``: a table with flux (about 1) and ivar."""
     table = Table.read(Path(folder) / "labels.csv", format="csv")
     if missing := {"file", "desig", "z", "teff", "logg", "feh"} - set(table.colnames):
         raise ValueError(f"labels.csv in {str(folder)!r} lacks {sorted(missing)}")
@@ -81,7 +83,9 @@ def load(folder):
     return table
 
 
-def fitted(world, stars, model_error=None):
+def fitted(
+    world: fit.World, stars: Table, model_error: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit every star from its survey labels; labels (n, 6), residuals and noise (n, 3136) in normalised flux."""
     flux, ivar = (torch.tensor(np.asarray(stars[k])) for k in ("flux", "ivar"))
     start = np.stack([stars["teff"], stars["logg"], stars["feh"], 0 * stars["feh"] + 0.1], 1)
@@ -103,8 +107,8 @@ def fitted(world, stars, model_error=None):
     return prior.from_normal(optimum.z).numpy(), residual.numpy(), noise.numpy()
 
 
-def at_rest(rows, rv):
-    """Rows (n, 3136) shifted to rest from radial velocities (n,) km/s by whole pixels; NaN where nothing is left."""
+def at_rest(rows: np.ndarray, rv: ArrayLike) -> np.ndarray:
+    """Shift rows (n, 3136) to rest from radial velocities (n,) km/s by whole pixels; NaN where nothing is left."""
     out = np.full_like(rows, np.nan)
     shift = velocity_shift(torch.tensor(np.asarray(rv, "f8"))).round().int().tolist()
     for row, new, k in zip(rows, out, shift, strict=True):
@@ -112,8 +116,8 @@ def at_rest(rows, rv):
     return out
 
 
-def model_error_of(residual, noise):
-    """σ_model of every pixel, (3136,), from rest-frame residuals and noise (n, 3136); NaN = no data.
+def model_error_of(residual: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Measure σ_model of every pixel, (3136,), from rest-frame residuals and noise (n, 3136); NaN = no data.
 
     By bisection, each pixel with its ``POOL`` neighbours. Where there are fewer than 25 values the median of the other
     pixels stands in.
@@ -157,8 +161,8 @@ def _summary(residual, noise, model_error):
     return out
 
 
-def worst_lines(stack, n=12, apart=8):
-    """Wavelengths (Å) and values where a stacked residual is furthest from 0, ``apart`` pixels from each other."""
+def worst_lines(stack: np.ndarray, n: int = 12, apart: int = 8) -> list[list[float]]:
+    """List wavelengths (Å) and values where a stacked residual is furthest from 0, ``apart`` pixels between them."""
     left, found = np.abs(np.nan_to_num(stack)), []
     for _ in range(n):
         i = int(left.argmax())
@@ -167,8 +171,8 @@ def worst_lines(stack, n=12, apart=8):
     return found
 
 
-def bosz(folder):
-    """Emulator minus BOSZ models at R = 1800: bias and RMS by wavelength region, and the mean curve (3136,)."""
+def bosz(folder: Path | str) -> tuple[dict[str, dict[str, float]], np.ndarray]:
+    """Compare the emulator with BOSZ models at R = 1800: bias and RMS by wavelength region, mean curve (3136,)."""
     grid = grid_files.read(folder)
     delta = residuals(load_emulator("cpu"), grid.labels, grid.flux, base=grid.resolution)
     return {
@@ -177,8 +181,10 @@ def bosz(folder):
     }, delta.mean(0)
 
 
-def compare(folder, output, bosz_folder=None):
-    """Everything above, into ``output``: realstars.npz (curves) and realstars.json (numbers); returns the numbers.
+def compare(
+    folder: Path | str, output: Path | str, bosz_folder: Path | str | None = None
+) -> dict[str, Any]:
+    """Write everything above into ``output``, realstars.npz (curves) and realstars.json (numbers); returns the numbers.
 
     Parameters
     ----------
@@ -194,9 +200,9 @@ def compare(folder, output, bosz_folder=None):
     for resolution in RESOLUTIONS:
         _, residual, _ = fitted(fit.World(emulator, continuum, resolution), stars[~judge])
         by_resolution[resolution] = float(np.nanmedian(np.abs(residual)))
-    resolution = min(by_resolution, key=by_resolution.get)
+    resolution = min(by_resolution, key=lambda tried: by_resolution[tried])
     world = fit.World(emulator, continuum, resolution)
-    model_error = None
+    model_error: Any = None
     for _ in range(3):  # labels fitted with the error that they help to find
         labels, residual, noise = fitted(world, stars, model_error)
         residual, noise = (at_rest(x, labels[:, 4]) for x in (residual, noise))
@@ -233,7 +239,8 @@ def compare(folder, output, bosz_folder=None):
     if bosz_folder is not None:
         numbers["bosz"], arrays["bosz"] = bosz(bosz_folder)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{k: np.asarray(v, "f4") for k, v in arrays.items()})
+    packed: dict[str, Any] = {k: np.asarray(v, "f4") for k, v in arrays.items()}
+    np.savez_compressed(buffer, **packed)
     output = Path(output)
     storage.write_bytes(output / "realstars.npz", buffer.getvalue())
     return storage.read(
