@@ -38,7 +38,7 @@ class Observed:
 
     @classmethod
     def state(cls, flux: torch.Tensor, noise: torch.Tensor) -> Observed:
-        """Spectra of known noise map (n or 1, pixels), ``MASKED`` at bad pixels: a state of a diffusion."""
+        """Make a state of a diffusion: spectra of known noise map (n or 1, pixels), ``MASKED`` at bad pixels."""
         state = cls(flux, torch.where(noise < MASKED, noise**-2, 0.0))
         state.__dict__["noise"] = noise
         return state
@@ -67,18 +67,18 @@ class Observed:
         return len(self.flux)
 
     def __getitem__(self, rows: slice | torch.Tensor) -> Observed:
-        """Some of the spectra, with an ``ivar`` of their own each."""
+        """Take some of the spectra, each with an ``ivar`` of its own."""
         return Observed(self.flux[rows], self.ivar[rows])
 
     def split(self, size: int) -> Iterator[Observed]:
-        """Parts of ``size`` spectra, so that memory stays bounded whatever their number."""
+        """Cut into parts of ``size`` spectra, so that memory stays bounded whatever their number."""
         for flux, ivar in zip(self.flux.split(size), self.ivar.split(size), strict=True):
             yield Observed(flux, ivar)
 
     def to(self, device: torch.device | str) -> Observed:
-        """The same on another device."""
+        """Move to another device."""
         return Observed(self.flux.to(device), self.ivar.to(device))
 
     def filled(self, value: torch.Tensor | float) -> Observed:
-        """The same with ``value`` at bad pixels: nothing that stands there can matter then."""
+        """Put ``value`` at bad pixels: nothing that stands there can matter then."""
         return Observed(torch.where(self.good, self.flux, value), self.ivar)

@@ -57,7 +57,7 @@ class Denoiser(ABC):
 
     @abstractmethod
     def posterior(self, observed: Observed) -> SpectrumPosterior:
-        """What is known of the clean spectra.
+        """Say what is known of the clean spectra.
 
         Parameters
         ----------
