@@ -32,6 +32,7 @@ OLD_NAMES = (
     (r"(?i)\bphotons\b", "photon"),
     (r"\bA(?=$|[\s)\]*^-]|\b)", "Angstrom"),
     (r"Å", "Angstrom"),
+    (r"(?<=\d)E(?=[+-]?\d)", "e"),
 )
 """Spellings that the standard does not know; a lone A is an ångström here, never an ampere."""
 

@@ -18,7 +18,7 @@ from specutils import Spectrum
 from specnb.grid import DLOGLAM, SIGMA_PER_FWHM
 from specnb.observing.assemble import numbers
 
-CGS = 1e-17 * u.erg / u.AA / u.s / u.cm**2
+CGS = u.Unit(1e-17 * u.erg / u.AA / u.s / u.cm**2)
 """Unit of the flux of SDSS and DESI."""
 
 UNKNOWN = "this layout is not known: build a specutils Spectrum"

@@ -118,9 +118,30 @@ def _flat(spectra: Spectrum | Sequence[Spectrum]) -> list[Spectrum]:
     for spectrum in [spectra] if isinstance(spectra, Spectrum) else list(spectra):
         if not isinstance(spectrum, Spectrum):
             raise TypeError(f"a {type(spectrum).__name__} is no specutils Spectrum")
-        many = spectrum.flux.ndim > 1
-        rows = [spectrum[i] for i in np.ndindex(spectrum.flux.shape[:-1])] if many else [spectrum]
-        out += [assemble.tidy(row) for row in rows]
+        out += [assemble.tidy(row) for row in _rows(spectrum)]
+    return out
+
+
+def _rows(spectrum: Spectrum) -> list[Spectrum]:
+    """Take a spectrum of many rows of flux apart."""
+    if spectrum.flux.ndim == 1:
+        return [spectrum]
+
+    def flat(values: Any) -> np.ndarray:
+        array = np.moveaxis(np.asarray(values), spectrum.spectral_axis_index, -1)
+        return array.reshape(-1, array.shape[-1])
+
+    flux, errors = flat(spectrum.flux.value), spectrum.uncertainty
+    masks = None if spectrum.mask is None else flat(spectrum.mask)
+    sigmas = None if errors is None else flat(errors.array)
+    out = []
+    for i, row in enumerate(flux):
+        one = None if sigmas is None else type(errors)(sigmas[i], unit=errors.unit)
+        mask = None if masks is None else masks[i]
+        axis = u.Quantity(spectrum.spectral_axis)
+        values = row * spectrum.flux.unit
+        meta = dict(spectrum.meta)
+        out.append(Spectrum(flux=values, spectral_axis=axis, uncertainty=one, mask=mask, meta=meta))
     return out
 
 
