@@ -7,6 +7,7 @@ Only what is said is returned; ``None`` means that the file is silent. Sources: 
 """
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,7 +66,9 @@ def unit(text: Any) -> u.UnitBase | None:
     if not cleaned:
         return None
     try:
-        found = u.Unit(cleaned)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "multiple slashes", "deprecated": old, but clear
+            found = u.Unit(cleaned)
     except (ValueError, TypeError):
         return None
     return found if isinstance(found, u.UnitBase) else None

@@ -19,7 +19,7 @@ from specnb.observing import arms, assemble, headers, native, readers, survey_fi
 SHARED = Path(__file__).parent.parent.parent.parent / "shared"
 FLAM = u.erg / u.s / u.cm**2 / u.AA
 CGS = u.Unit(1e-17 * FLAM)
-FREE = {"deadline": None, "max_examples": 30, "suppress_health_check": list(HealthCheck)}
+FREE = {"deadline": None, "max_examples": 20, "suppress_health_check": list(HealthCheck)}
 LOGLAM = survey_files.LAMOST
 
 
