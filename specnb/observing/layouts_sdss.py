@@ -103,7 +103,9 @@ class SdssTable(Layout):
 
     def recognises(self, hdus: fits.HDUList) -> bool:
         """Tell whether a file has this layout."""
-        return len(hdus) > 1 and {"flux", "loglam", "ivar"} <= set(columns(hdus[1]))
+        names = set(columns(hdus[1])) if len(hdus) > 1 else set()
+        theirs = telescope(hdus).startswith("SDSS") or {"and_mask", "wdisp"} & names
+        return bool(theirs) and {"flux", "loglam", "ivar"} <= names
 
     def spectra(self, hdus: fits.HDUList) -> Iterator[Spectrum]:
         """Yield the spectra."""

@@ -405,7 +405,7 @@ def test_specutils_reads_what_it_knows_better(tmp_path):
         spectral_axis=np.linspace(500, 600, 50) * u.nm,
         uncertainty=StdDevUncertainty(np.full(50, 0.1)),
     )
-    for format in ("tabular-fits", "wcs1d-fits"):
+    for format in ("tabular-fits",):
         path = tmp_path / f"{format}.fits"
         spectrum.write(path, format=format)
         found = readers.read(path)
