@@ -1,16 +1,19 @@
-"""Spectra from files, as ``specutils.Spectrum``: LAMOST (both layouts), SDSS, sets of BOSZ, and what specutils reads.
+"""Spectra from files, as ``specutils.Spectrum``: surveys' layouts, tables, images and text, and what specutils reads.
 
-Importing this module registers the LAMOST layouts with specutils, so that ``Spectrum.read(path)`` works on them, too.
-What a file says of its medium, frame and resolution is carried in ``meta``: ``medium`` ("air" or "vacuum"), ``frame``,
-``resolution``, ``survey``, ``object``, ``header``. What it does not say is not guessed.
+:func:`read` returns the spectrum of a file, :func:`read_all` all that a file has. What a file says of its medium, frame
+and resolution is carried in ``meta``: ``medium`` ("air" or "vacuum"), ``frame``, ``resolution``, ``survey``,
+``object``, ``header``; ``row`` where a file has many; ``resolving_power`` of every pixel where it is given; ``notes``
+on what was done or taken for granted. What a file does not say is not there, and not guessed.
 
-LAMOST releases up to DR7 keep five rows (flux, inverse variance, wavelength, AND-mask, OR-mask) in the primary HDU;
-later ones one row of vectors in the table ``COADD``. Medium-resolution files have a table ``COADD_B`` and are refused.
+Importing this module registers the layouts with specutils, so that ``Spectrum.read(path)`` and
+``SpectrumList.read(path)`` work on them, too. The order of trying: the surveys, what specutils knows by the
+instrument's name, then tables and images in general.
 """
 
 import gzip
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,36 +21,55 @@ from typing import Any
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
-from astropy.io.registry import IORegistryError
-from astropy.nddata import InverseVariance
-from specutils import Spectrum
+from astropy.io import registry as io_registry
+from specutils import Spectrum, SpectrumList
 from specutils.io.registers import data_loader
 
-from specnb import extras
-
-BAD_BITS = 0b111111
-"""Bits of LAMOST's AND-mask that spoil a pixel in every exposure: bad CCD, profile, sky or fibre, scattered light."""
-
-LAMOST_RESOLUTION, SDSS_RESOLUTION = 1800.0, 2000.0
-"""λ/FWHM that the surveys state for the middle of their range."""
+from specnb.observing import assemble
+from specnb.observing.assemble import inverse_variance as inverse_variance
+from specnb.observing.bosz import BoszSet as BoszSet
+from specnb.observing.layouts import UNKNOWN, Layout
+from specnb.observing.layouts_desi import Desi
+from specnb.observing.layouts_general import Image, Table
+from specnb.observing.layouts_lamost import LamostImage, LamostMedium, LamostTable
+from specnb.observing.layouts_sdss import Mwm, SdssImage, SdssTable
+from specnb.observing.layouts_text import read_text
 
 SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 """How names of FITS files end."""
 
+TEXT = (".ecsv", ".csv", ".ecsv.gz", ".csv.gz")
+"""How names of text files end that are read."""
+
 HDF5 = (".h5", ".hdf5")
 """How names of sets of spectra end."""
 
+SURVEYS: tuple[Layout, ...] = (
+    LamostMedium(),
+    LamostImage(),
+    LamostTable(),
+    SdssImage(),
+    SdssTable(),
+    Mwm(),
+    Desi(),
+)
+"""Layouts that are known by name, in the order in which they are tried."""
 
-def _hdf5(path: Path | str) -> Any:
-    extras.need("h5py", extra="train", purpose="Reading HDF5")
-    import h5py
+GENERAL: tuple[Layout, ...] = (Table(), Image())
+"""Layouts in general, tried last."""
 
-    return h5py.File(path)
+VAGUE = {"tabular-fits", "wcs1d-fits", "iraf", "ASCII", "IPAC", "ECSV"} | {"JWST x1d MIRI MRS"}
+"""specutils' readers that know no instrument, or that take any list of HDUs for theirs."""
+
+BROKEN = (OSError, EOFError, zlib.error, UserWarning)
+"""What is raised at a file that is cut or garbled."""
 
 
 @contextmanager
 def _open(path: Any) -> Iterator[fits.HDUList]:
-    if isinstance(path, str | Path):
+    if isinstance(path, fits.HDUList):
+        yield path
+    elif isinstance(path, str | Path):
         # opened here, because astropy leaves a broken file open
         with Path(path).open("rb") as file, fits.open(file, memmap=False) as hdus:
             yield hdus
@@ -56,82 +78,87 @@ def _open(path: Any) -> Iterator[fits.HDUList]:
             yield hdus
 
 
-def _five_rows(hdus: fits.HDUList) -> bool:
-    """Tell whether a file is of LAMOST DR7 or before."""
-    shape = hdus[0].header.get("NAXIS2"), hdus[0].header.get("NAXIS")
-    return hdus[0].header.get("TELESCOP") == "LAMOST" and shape == (5, 2)
+def _layout(hdus: fits.HDUList) -> Layout | str:
+    """Return the layout of a file, or the label of specutils' reader that knows it."""
+    for layout in SURVEYS:
+        if layout.recognises(hdus):
+            return layout
+    ours = {layout.label for layout in (*SURVEYS, *GENERAL)}
+    for kind in (Spectrum, SpectrumList):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            labels = io_registry.identify_format("read", kind, None, None, (hdus,), {})
+        if named := sorted(set(labels) - VAGUE - ours):
+            return named[0]
+    for layout in GENERAL:
+        if layout.recognises(hdus):
+            return layout
+    raise ValueError(f"{UNKNOWN} (it holds {_holds(hdus)})")
 
 
-def _one_row(hdus: fits.HDUList) -> bool:
-    """Tell whether a file is of LAMOST DR8 or after."""
-    return (
-        len(hdus) > 1
-        and hdus[0].header.get("TELESCOP") == "LAMOST"
-        and hdus[1].header.get("EXTNAME") == "COADD"
-    )
+def _holds(hdus: fits.HDUList) -> str:
+    """Say what is in a file, for those who wonder why it is not read."""
+    parts = [
+        f"{hdu.name or 'an HDU'} {hdu.header.get('XTENSION', 'image').lower()}" for hdu in hdus
+    ]
+    return ", ".join(parts[:4]) + (f" and {len(parts) - 4} more" if len(parts) > 4 else "")
 
 
-def _identify(layout: Callable[[fits.HDUList], bool]) -> Callable[..., bool]:
-    """Make what specutils asks of a file, for one layout."""
-
-    def identifier(origin, path, fileobj, *args, **kwargs):
-        try:
-            with _open(path) as hdus:
-                return bool(layout(hdus))
-        except (OSError, TypeError, ValueError, IndexError):
-            return False
-
-    return identifier
+def _by_specutils(path: Path, label: str) -> list[Spectrum]:
+    """Read a file by specutils' reader for it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = SpectrumList.read(str(path), format=label)
+    return _flat(found)
 
 
-def _lamost(columns: Sequence[np.ndarray], header: fits.Header) -> Spectrum:
-    """Make a spectrum of flux, inverse variance, wavelength [Å] and AND-mask."""
-    flux, ivar, wave, mask = (np.asarray(c, "f8").ravel() for c in columns)
-    spoilt = (np.nan_to_num(mask).astype(int) & BAD_BITS) != 0
-    bad = spoilt | (ivar <= 0) | ~np.isfinite(flux) | ~np.isfinite(ivar)
-    meta = {
-        "header": dict(header),
-        "survey": "LAMOST",
-        "medium": "vacuum",
-        "resolution": LAMOST_RESOLUTION,
-        "frame": "heliocentric" if header.get("HELIO") else None,
-        "object": header.get("DESIG", ""),
-    }
-    uncertainty = InverseVariance(np.where(bad, 0, ivar))
-    return Spectrum(
-        flux=flux * u.one, spectral_axis=wave * u.AA, uncertainty=uncertainty, mask=bad, meta=meta
-    )
+def _flat(spectra: Spectrum | Sequence[Spectrum]) -> list[Spectrum]:
+    """Return spectra of one dimension in this package's form."""
+    out = []
+    for spectrum in [spectra] if isinstance(spectra, Spectrum) else list(spectra):
+        if not isinstance(spectrum, Spectrum):
+            raise TypeError(f"a {type(spectrum).__name__} is no specutils Spectrum")
+        out += [assemble.tidy(row) for row in _rows(spectrum)]
+    return out
 
 
-@data_loader(
-    "LAMOST LRS five rows",
-    identifier=_identify(_five_rows),
-    dtype=Spectrum,
-    extensions=["fits"],
-    priority=20,
-)
-def lamost_five_rows(file_obj: Any, **kwargs: Any) -> Spectrum:
-    """Read a LAMOST low-resolution spectrum of DR7 and before; called by specutils."""
-    with _open(file_obj) as hdus:
-        return _lamost(hdus[0].data[:4], hdus[0].header)
+def _rows(spectrum: Spectrum) -> list[Spectrum]:
+    """Take a spectrum of many rows of flux apart."""
+    if spectrum.flux.ndim == 1:
+        return [spectrum]
+
+    def flat(values: Any) -> np.ndarray:
+        array = np.moveaxis(np.asarray(values), spectrum.spectral_axis_index, -1)
+        return array.reshape(-1, array.shape[-1])
+
+    flux, errors = flat(spectrum.flux.value), spectrum.uncertainty
+    masks = None if spectrum.mask is None else flat(spectrum.mask)
+    sigmas = None if errors is None else flat(errors.array)
+    out = []
+    for i, row in enumerate(flux):
+        one = None if sigmas is None else type(errors)(sigmas[i], unit=errors.unit)
+        mask = None if masks is None else masks[i]
+        axis = u.Quantity(spectrum.spectral_axis)
+        values = row * spectrum.flux.unit
+        meta = dict(spectrum.meta)
+        out.append(Spectrum(flux=values, spectral_axis=axis, uncertainty=one, mask=mask, meta=meta))
+    return out
 
 
-@data_loader(
-    "LAMOST LRS", identifier=_identify(_one_row), dtype=Spectrum, extensions=["fits"], priority=20
-)
-def lamost(file_obj: Any, **kwargs: Any) -> Spectrum:
-    """Read a LAMOST low-resolution spectrum since DR8; called by specutils."""
-    with _open(file_obj) as hdus:
-        names = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK")
-        if missing := [name for name in names if name not in hdus[1].columns.names]:
-            raise ValueError(
-                f"{str(file_obj)!r}: table COADD lacks {missing}; download the file again"
-            )
-        if len(hdus[1].data) != 1:
-            raise ValueError(
-                f"{str(file_obj)!r}: table COADD has {len(hdus[1].data)} rows, not one; give one spectrum"
-            )
-        return _lamost([hdus[1].data[0][name] for name in names], hdus[0].header)
+def _spectra(hdus: fits.HDUList, layout: Layout, name: str) -> Iterator[Spectrum]:
+    """Yield the spectra of an open file, with a row and a name where there are many."""
+    n = layout.count(hdus)
+    for row, spectrum in enumerate(layout.spectra(hdus)):
+        yield _numbered(spectrum, row, n, name)
+
+
+def _numbered(spectrum: Spectrum, row: int, n: int, name: str) -> Spectrum:
+    """Give a spectrum its row and its name."""
+    if n > 1:
+        spectrum.meta["row"] = row
+    if not spectrum.meta.get("object"):
+        spectrum.meta["object"] = f"{name}[{row}]" if n > 1 else name
+    return spectrum
 
 
 def read(path: Path | str) -> Spectrum:
@@ -140,18 +167,19 @@ def read(path: Path | str) -> Spectrum:
     Parameters
     ----------
     path : pathlib.Path or str
-        ``.fits`` or ``.fits.gz``.
+        A FITS file (``.fits``, ``.fit``, or with ``.gz``), or text with columns (``.ecsv``, ``.csv``).
 
     Returns
     -------
     specutils.Spectrum
-        Flux as in the file, wavelengths, inverse variance, mask, and ``meta`` with what the file says of ``medium``
-        ("air" or "vacuum"), ``frame``, ``resolution``, ``survey``, ``object`` and ``header``.
+        Flux as in the file, wavelengths in Å, inverse variance (no uncertainty if the file has no errors), mask, and
+        ``meta`` with what the file says of ``medium`` ("air" or "vacuum"), ``frame``, ``resolution``, ``survey``,
+        ``object`` and ``header``.
 
     Raises
     ------
     ValueError
-        The file, what is wrong with it, and what to do.
+        The file, what is wrong with it, and what to do. A file of many spectra is one for :func:`read_all`.
 
     Examples
     --------
@@ -165,8 +193,68 @@ def read(path: Path | str) -> Spectrum:
     >>> len(spectrum.flux), spectrum.meta["medium"], spectrum.meta["resolution"]
     (3909, 'vacuum', 1800.0)
     """
-    path = Path(path)
+    (spectrum,) = _spectra_of(Path(path), only_one=True)
+    return spectrum
+
+
+def read_all(source: Path | str | Spectrum | Sequence[Spectrum]) -> list[Spectrum]:
+    """Read every spectrum of a file: rows of a table, targets of a coadd, or the only one.
+
+    Parameters
+    ----------
+    source : pathlib.Path, str, specutils.Spectrum or sequence of specutils.Spectrum
+        A file as of :func:`read`, or spectra (a ``SpectrumList``, or a ``Spectrum`` with many rows of flux).
+
+    Returns
+    -------
+    list of specutils.Spectrum
+        As of :func:`read`; of many, each has its number in ``meta["row"]`` and a name in ``meta["object"]``.
+
+    Raises
+    ------
+    ValueError
+        The file, what is wrong with it, and what to do.
+    """
+    if isinstance(source, str | Path):
+        return _spectra_of(Path(source), only_one=False)
+    found = _flat(source)
+    return [_numbered(spectrum, i, len(found), "spectrum") for i, spectrum in enumerate(found)]
+
+
+def _spectra_of(path: Path, only_one: bool) -> list[Spectrum]:
+    """Read a file; every error names it and says what to do."""
     name = repr(str(path))
+    _check(path, name)
+    try:
+        with warnings.catch_warnings():
+            # units and cards that are not to the standard
+            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
+            if path.suffix == ".gz":
+                _read_to_end(path)
+            if path.name.lower().endswith(TEXT):
+                return [_numbered(read_text(path), 0, 1, path.name)]
+            return _fits(path, only_one)
+    except ValueError as error:
+        named = name in str(error)
+        raise (error if named else ValueError(f"{name} cannot be read: {error}")) from error
+    except BROKEN as error:
+        raise ValueError(
+            f"{name} is no readable FITS spectrum ({_kind(error)}); download it again"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"{name} cannot be read as a spectrum ({_kind(error)}): {UNKNOWN}"
+        ) from error
+
+
+def _kind(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _check(path: Path, name: str) -> None:
+    """Refuse what is no file of a kind that is read."""
     if path.is_dir():
         raise ValueError(f"{name} is a directory; give the files in it")
     if not path.exists():
@@ -177,28 +265,9 @@ def read(path: Path | str) -> Spectrum:
         raise ValueError(
             f"{name} is a set of spectra; open it with specnb.observing.readers.BoszSet"
         )
-    if not path.name.endswith(SUFFIXES):
-        raise ValueError(f"{name} is no FITS file by its name; give one of {', '.join(SUFFIXES)}")
-    try:
-        with warnings.catch_warnings():
-            # units and cards that are not to the standard
-            warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-            warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
-            if path.suffix == ".gz":
-                _read_to_end(path)
-            return _read(path)
-    except ValueError as error:
-        named = name in str(error)
-        raise (error if named else ValueError(f"{name} cannot be read: {error}")) from error
-    except IORegistryError as error:
-        raise ValueError(
-            f"{name} has no layout that specnb or specutils knows; build a specutils Spectrum"
-        ) from error
-    except Exception as error:
-        kind, text = type(error).__name__, (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"{name} is no readable FITS spectrum ({kind}: {text}); download it again"
-        ) from error
+    if not path.name.lower().endswith((*SUFFIXES, *TEXT)):
+        every = ", ".join((*SUFFIXES, *TEXT))
+        raise ValueError(f"{name} is no FITS file by its name; give one of {every}")
 
 
 def _read_to_end(path: Path) -> None:
@@ -208,99 +277,67 @@ def _read_to_end(path: Path) -> None:
             pass
 
 
-def _read(path: Path) -> Spectrum:
-    """Read a file by its layout: LAMOST's two, SDSS's, and what else specutils knows."""
+def _fits(path: Path, only_one: bool) -> list[Spectrum]:
     with _open(path) as hdus:
-        names = [hdu.name for hdu in hdus]
-        if _five_rows(hdus):
-            return lamost_five_rows(path)
-        if _one_row(hdus):
-            return lamost(path)
-        if "COADD_B" in names:
-            raise ValueError(
-                f"{str(path)!r} is a LAMOST medium-resolution file; only low resolution (R = 1800) is read"
-            )
-        if "B_WAVELENGTH" in names:
-            raise ValueError(
-                f"{str(path)!r} is a DESI coadd of arms; join them and pass a specutils Spectrum"
-            )
-        has_table = len(hdus) > 1 and isinstance(hdus[1], fits.BinTableHDU)
-        columns = hdus[1].columns.names if has_table else []
-    if not {"flux", "loglam", "ivar"} <= set(columns):
-        return Spectrum.read(path)
-    spectrum = Spectrum.read(path, format="SDSS-III/IV spec")
-    spectrum.meta |= {
-        "survey": "SDSS",
-        "medium": "vacuum",
-        "frame": "heliocentric",
-        "resolution": SDSS_RESOLUTION,
-        "object": path.name,
-    }
-    return spectrum
+        layout = _layout(hdus)
+        if isinstance(layout, Layout):
+            n = layout.count(hdus)
+            if only_one and n > 1:
+                raise _many(n)
+            found = list(_spectra(hdus, layout, path.name))
+    if isinstance(layout, str):
+        found = _by_specutils(path, layout)
+        if only_one and len(found) > 1:
+            raise _many(len(found))
+        found = [_numbered(one, i, len(found), path.name) for i, one in enumerate(found)]
+    if not found:
+        raise ValueError("the file holds no spectrum: its table is empty")
+    return found
 
 
-class BoszSet:
-    """A set of BOSZ spectra in HDF5, read one at a time.
+def _many(n: int) -> ValueError:
+    return ValueError(
+        f"the file holds {n} spectra; read them with specnb.observing.readers.read_all"
+    )
 
-    Parameters
-    ----------
-    path : pathlib.Path or str
-        With ``spectrumdataset/wave``, ``dataset/arrays/flux/value`` and ``dataset/arrays/error/value``.
-    medium : str
-        ``"air"`` or ``"vacuum"``, which the file does not say.
-    resolution : float
-        λ/FWHM of the spectra, which it does not say either.
 
-    Raises
-    ------
-    ValueError
-        A file that is not of this layout.
-    """
+def _identify(layout: Layout) -> Any:
+    """Make what specutils asks of a file, for one layout."""
 
-    WAVE = "spectrumdataset/wave"
-    FLUX = "dataset/arrays/flux/value"
-    ERROR = "dataset/arrays/error/value"
-
-    def __init__(self, path: Path | str, medium: str, resolution: float):
-        self.path, self.medium, self.resolution = Path(path), medium, float(resolution)
+    def identifier(origin: Any, path: Any, fileobj: Any, *args: Any, **kwargs: Any) -> bool:
         try:
-            with _hdf5(path) as file:
-                arrays = self.WAVE, self.FLUX, self.ERROR
-                if missing := [key for key in arrays if key not in file]:
-                    raise ValueError(
-                        f"{str(path)!r} lacks {missing}; is it a set in the layout of BOSZ?"
-                    )
-                self.wave = file[self.WAVE][:]
-                shapes = file[self.FLUX].shape, file[self.ERROR].shape
-        except OSError as error:
-            raise ValueError(f"{str(path)!r} is no readable HDF5 file: {error}") from error
-        if len(set(shapes)) > 1 or len(shapes[0]) != 2 or shapes[0][1:] != self.wave.shape:
-            raise ValueError(
-                f"{str(path)!r}: flux, error and wave have shapes {shapes[0]}, {shapes[1]}, {self.wave.shape}"
-            )
-        self.n = shapes[0][0]
+            with _open(args[0] if args else path) as hdus:
+                return layout.recognises(hdus)
+        except (OSError, TypeError, ValueError, IndexError, KeyError):
+            return False
 
-    def __len__(self) -> int:
-        return self.n
+    return identifier
 
-    def __getitem__(self, i: int) -> Spectrum:
-        """Read spectrum ``i``."""
-        if not -self.n <= i < self.n:
-            raise IndexError(f"spectrum {i} of {self.n}")
-        with _hdf5(self.path) as file:
-            flux, error = (file[key][i % self.n].astype("f8") for key in (self.FLUX, self.ERROR))
-        bad = ~(error > 0) | ~np.isfinite(flux)
-        ivar = np.where(bad, 0, 1 / np.where(bad, 1, error) ** 2)
-        meta = {
-            "survey": "BOSZ",
-            "medium": self.medium,
-            "resolution": self.resolution,
-            "object": str(i),
-        }
-        return Spectrum(
-            flux=flux * u.one,
-            spectral_axis=self.wave * u.AA,
-            uncertainty=InverseVariance(ivar),
-            mask=bad,
-            meta=meta,
-        )
+
+def _register(layout: Layout) -> None:
+    """Tell specutils of a layout, for one spectrum and for lists."""
+
+    def one(file_obj: Any, **kwargs: Any) -> Spectrum:
+        with _open(file_obj) as hdus:
+            if (n := layout.count(hdus)) != 1:
+                raise _many(n)
+            return next(_spectra(hdus, layout, layout.label))
+
+    def every(file_obj: Any, **kwargs: Any) -> SpectrumList:
+        with _open(file_obj) as hdus:
+            return SpectrumList(list(_spectra(hdus, layout, layout.label)))
+
+    for function, kind in ((one, Spectrum), (every, SpectrumList)):
+        data_loader(
+            layout.label,
+            identifier=_identify(layout),
+            dtype=kind,
+            extensions=["fits", "fit"],
+            priority=layout.priority,
+            autogenerate_spectrumlist=False,
+            force=True,
+        )(function)
+
+
+for _layout_of in (*SURVEYS, *GENERAL):
+    _register(_layout_of)

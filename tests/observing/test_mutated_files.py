@@ -25,9 +25,29 @@ VALUES = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e30, -1e30, 1e-40, 3.4e38)
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
     folder, s = tmp_path_factory.mktemp("originals"), specnb.simulate(1, 3, snr=30)
+    flux, ivar, wave = s.observed[0], s.ivar[0], 10**survey_files.LAMOST
+    whole, weight = np.ones((2, 1, len(wave)))
+    inside = slice(survey_files.FIRST, survey_files.FIRST + N_PIXELS)
+    whole[0, inside], weight[0, inside] = flux, ivar
+    log = survey_files.LAMOST
     files = [
-        survey_files.lamost(folder / f"{rows}.fits", s.observed[0], s.ivar[0], rows=rows)
+        survey_files.lamost(folder / f"{rows}.fits", flux, ivar, rows=rows)
         for rows in (True, False)
+    ]
+    files += [
+        survey_files.lamost_pilot(folder / "pilot.fits", whole[0], weight[0]),
+        survey_files.spspec(folder / "spspec.fits", whole[0], weight[0], log),
+        survey_files.sdss(folder / "spec.fits", whole[0], weight[0], log),
+        survey_files.mwm(folder / "mwm.fits", whole, weight, wave),
+        survey_files.mastar(folder / "mastar.fits", whole, weight, wave),
+        survey_files.desi(folder / "desi.fits", {"B": (wave, whole, weight)}),
+        survey_files.eso(folder / "eso.fits", whole[0], 0.02 * whole[0], wave / 10),
+        survey_files.image(
+            folder / "image.fits",
+            whole[0],
+            {"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CRVAL1": 4000.0, "CDELT1": 1.0},
+            0.02 * whole[0],
+        ),
     ]
     return [path.read_bytes() for path in files]
 
