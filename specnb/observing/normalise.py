@@ -28,6 +28,9 @@ KNOT_EVERY = 300
 RUNNING = 301
 """Pixels of the running median."""
 
+HUGE = 1e6
+"""Largest normalised flux of a pixel that does not count."""
+
 LOOSE = 1e-2
 """Precision of the splines' coefficients, which are of order one."""
 
@@ -36,6 +39,18 @@ BROADER = 1000.0
 
 INFLATION = (0.5, 100.0)
 """Range in which the factor of the errors is searched."""
+
+TYPICAL = 0.6745
+"""Median size of a standard normal deviate."""
+
+SHRUNK = 0.01
+"""Lower end of that range for files whose errors are too large even beside the model's."""
+
+SCREENED, STEPS, BLURRED = 1, 30, 2
+"""Steps from every start, from the best of them, and at R = ``BROADER`` from there."""
+
+GAIN, PATIENCE = 0.02, 3
+"""Fall of χ² that is worth another step; steps in vain, each damped more, after which a fit ends."""
 
 
 @dataclass
@@ -129,20 +144,29 @@ def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Norma
         If the flux of one is not positive.
     """
     flux, ivar = np.asarray(flux, "f8"), np.asarray(ivar, "f8")
+    parts = range(0, len(flux), fit.ROWS)
+    found = [_normalise(flux[k : k + fit.ROWS], ivar[k : k + fit.ROWS], inflate) for k in parts]
+    columns = zip(*(vars(part).values() for part in found), strict=True)
+    return Normalised(*(np.concatenate(column) for column in columns))
+
+
+def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
+    """Normalise as many spectra as are fitted together."""
     world, broad = _worlds()
     rough = np.stack([level(f, w) for f, w in zip(flux, ivar, strict=True)])
-    start, _ = fit.best(world, _scaled(flux, ivar, rough))
+    starts = fit.search(world, _scaled(flux, ivar, rough))
     scale = np.median(
         rough, 1, keepdims=True
     )  # a running median has bumps where lines crowd: it only was the start
     seen = _scaled(flux, ivar, scale)
-    best = fit.solve(world, seen, start.z)
-    blurred = fit.solve(broad, seen, best.z)
-    spectrum = world.spectrum(best.z)
+    z, objective = _descend(world, seen, _screened(world, seen, starts), STEPS)
+    _, blurred = _descend(broad, seen, z, BLURRED)
+    spectrum = world.spectrum(z)
     c, _, _ = world.continuum.best(spectrum, seen)
     shape = world.continuum(c).double().numpy().clip(0.01)
-    labels = prior.from_normal(best.z).numpy()
-    found = seen.flux.double().numpy() / shape
+    labels = prior.from_normal(z).numpy()
+    absent = (ivar <= 0) & (flux == 0)
+    found = np.where(absent, 1.0, (flux / scale / shape).clip(-HUGE, HUGE))
     errors = _Errors(
         np.abs(found - spectrum.double().numpy()),
         seen.ivar.double().numpy() * shape**2,
@@ -156,8 +180,53 @@ def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Norma
         labels,
         inflation,
         errors.chi2(),
-        (best.objective - blurred.objective).numpy(),
+        (objective - blurred).numpy(),
     )
+
+
+def _screened(world: fit.World, seen: Observed, starts: torch.Tensor) -> torch.Tensor:
+    """Choose of starts (n, m, 6) the one from which a step leads farthest down, (n, 6).
+
+    The search compares with templates as they are, before their continuum is fitted; one step with it tells.
+    """
+    n, m, _ = starts.shape
+    many = Observed(seen.flux.repeat_interleave(m, 0), seen.ivar.repeat_interleave(m, 0))
+    z, value = _descend(world, many, starts.flatten(0, 1), SCREENED)
+    choice = value.unflatten(0, (n, m)).argmin(1)
+    return z.unflatten(0, (n, m))[torch.arange(n), choice]
+
+
+@torch.no_grad()
+def _descend(
+    world: fit.World, seen: Observed, z: torch.Tensor, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take Levenberg-Marquardt steps from z (n, 6): where they lead, and the objective there, (n,).
+
+    As :func:`specnb.world.fit.solve`, but a star whose objective no longer falls by ``GAIN`` stops: steps that rounding
+    refuses are not tried again with more damping, which took half of the time.
+    """
+    z = z.clamp(-3, 3)
+    value = fit.objective(world, z, seen, 1.0)
+    damping, failures = torch.full_like(value, 1e-2), torch.zeros_like(value)
+    active = torch.arange(len(z))
+    for _ in range(steps):
+        some = seen[active]
+        curvature, gradient, _ = fit.normal_equations(world, z[active], some, 1.0)
+        scale = damping[active, None] * (curvature.diagonal(dim1=1, dim2=2) + 1)
+        step = torch.linalg.solve(curvature + torch.diag_embed(scale), gradient[..., None])
+        trial = (z[active] + step[..., 0].clamp(-1, 1)).clamp(-fit.Z_MAX, fit.Z_MAX)
+        new = fit.objective(world, trial, some, 1.0)
+        gain = value[active] - new
+        better = gain > 0
+        z[active] = torch.where(better[:, None], trial, z[active])
+        value[active] = torch.where(better, new, value[active])
+        damping[active] *= torch.where(better, 0.2, 30.0)
+        failures[active] = torch.where(better, 0.0, failures[active] + 1)
+        held = torch.where(better, damping[active] > 0.1, failures[active] < PATIENCE)
+        active = active[(gain > GAIN) | held]
+        if not len(active):
+            break
+    return z, value
 
 
 def _scaled(flux, ivar, by):
@@ -182,7 +251,7 @@ class _Errors:
     def inflation(self):
         """s for which half of the residuals are within 0.6745 σ, by bisection, (n,)."""
         rows = zip(self.residual, self.variance, self.model, self.good, strict=True)
-        return np.array([_bisect(*(part[good] for part in parts)) for *parts, good in rows])
+        return np.array([_inflation(*(part[good] for part in parts)) for *parts, good in rows])
 
     def ivar(self, inflation, with_model):
         """Inverse variance with errors that grew by ``inflation`` (n,), and with the model's; 0 at bad pixels."""
@@ -190,12 +259,16 @@ class _Errors:
         return np.where(self.good, 1 / variance, 0.0)
 
 
-def _bisect(residual, variance, model):
+def _inflation(residual: np.ndarray, variance: np.ndarray, model: np.ndarray) -> float:
+    """Find s of one spectrum; the model's error alone may explain all there is, which is no reason to shrink s."""
+
+    def too_small(s: float) -> bool:
+        return bool(np.median(residual / np.sqrt(s**2 * variance + model)) > TYPICAL)
+
     low, high = INFLATION
+    if np.median(residual / np.sqrt(variance + model)) < TYPICAL * low:
+        low = SHRUNK
     for _ in range(30):
         middle = np.sqrt(low * high)
-        if np.median(residual / np.sqrt(middle**2 * variance + model)) > 0.6745:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if too_small(middle) else (low, middle)
     return float(np.sqrt(low * high))

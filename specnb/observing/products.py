@@ -24,7 +24,7 @@ from specnb.world import prior
 MODEL = "bounded"
 """The denoiser of products."""
 
-DRAWS, LABEL_DRAWS = 64, 512
+LABEL_DRAWS = 512
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Products:
     ----------
     observation : native.Observation
     denoised, uncertainty : numpy.ndarray
-        Posterior mean of the clean spectrum, and the standard deviation of draws, (3136,).
+        Posterior mean of the clean spectrum, and its standard deviation, (3136,).
     labels : astropy.table.Table
         Draws, one row, as of :func:`specnb.infer`.
     anomalies : astropy.table.Table
@@ -96,10 +96,11 @@ def process(observations: list[Observation], seed: int = 0) -> list[Products]:
     observed, _ = validate.spectra(flux, ivar)
     clean = networks.load(MODEL).denoise(observed)
     labels = inference.draws(observed, LABEL_DRAWS, seed)
+    low, high = posterior.band_of(observed, networks.load(MODEL))
+    spread = (high - low) / 2
     away, odd = distance(observed), anomalies.find(observed, clean)
     out = []
-    for i, (observation, one) in enumerate(zip(observations, observed.split(1), strict=True)):
-        spread = posterior.draws(one, DRAWS, seed)[0].numpy().std(0, ddof=1)
+    for i, observation in enumerate(observations):
         windows = odd[odd["spectrum"] == i]
         windows["spectrum"] = 0
         found = observation.fit
@@ -113,7 +114,7 @@ def process(observations: list[Observation], seed: int = 0) -> list[Products]:
             snr=observation.snr,
             resolution=observation.meta.get("resolution"),
         )
-        made = clean[i].numpy(), spread, labels[i : i + 1], windows, facts.distance
+        made = clean[i].numpy(), spread[i].numpy(), labels[i : i + 1], windows, facts.distance
         out.append(Products(observation, *made, *flags.judge(facts)))
     return out
 
