@@ -7,6 +7,7 @@ are then correlated, which a diagonal ``ivar`` cannot say: posteriors come out a
 resolving power are smoothed to that of the models first, with the same consequence. What was done is in the notes.
 """
 
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +62,8 @@ class Observation:
         Pixels of the file that were masked as such.
     resampled : bool
         Whether pixels are not those of the file: shifted, resampled or smoothed.
+    key : int
+        Of the pixels: what draws are seeded by, so that a spectrum's do not depend on its place in a list.
     """
 
     flux: np.ndarray
@@ -71,6 +74,7 @@ class Observation:
     notes: list[str] = field(default_factory=list)
     cosmic_rays: int = 0
     resampled: bool = False
+    key: int = 0
 
     @property
     def snr(self) -> float:
@@ -332,6 +336,7 @@ def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observati
                 p.notes,
                 p.cosmic_rays,
                 p.resampled,
+                zlib.crc32(p.flux.astype("f4").tobytes()),
             )
         )
     return observations

@@ -30,8 +30,8 @@ missing there, too."""
 JITTER = 0.02
 """Pixels by which wavelengths of a lattice may scatter (they are rounded in some files)."""
 
-AT_REST = 1e-3
-"""Offsets from the lattice below this share of a pixel (0.07 km/s) are none."""
+AT_REST = 3e-3
+"""Offsets from the lattice below this share of a pixel (0.2 km/s) are none: wavelengths in float32 have them."""
 
 RADIUS = 8
 """Pixels on either side that a shifted one is made of."""
