@@ -124,6 +124,7 @@ def _ivar(spectrum: Spectrum, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     try:
         found = spectrum.uncertainty.represent_as(StdDevUncertainty)
         sigma, mask = _plain(found.array)
+        mask = mask | np.asarray(getattr(spectrum.uncertainty.array, "mask", False), bool)
         unit = found.unit or spectrum.flux.unit
         if unit != spectrum.flux.unit:
             sigma = (sigma * unit).to_value(spectrum.flux.unit, u.spectral_density(wave * u.AA))
@@ -143,7 +144,7 @@ def _arrays(spectrum: Spectrum, medium: str) -> tuple[np.ndarray, np.ndarray, np
         )
     if spectrum.flux.ndim != 1:
         raise ValueError(f"flux has shape {spectrum.flux.shape}; give one spectrum at a time")
-    if isinstance(spectrum.flux.unit, u.function.FunctionUnitBase):
+    if spectrum.flux.unit.is_equivalent(u.mag):
         raise ValueError(
             f"flux in {spectrum.flux.unit} is logarithmic; convert it to a linear unit"
         )
