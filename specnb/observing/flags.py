@@ -6,10 +6,12 @@ not use*. The layout is that of DESI's redrock (``zwarning.py``): the name, the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntFlag
 
 import numpy as np
+
+from specnb.observing.facts import Facts
 
 
 class Quality(IntFlag):
@@ -37,63 +39,6 @@ class Quality(IntFlag):
     NOT_A_STAR = 1 << 19
     FEW_PIXELS = 1 << 20
     RESAMPLED = 1 << 21
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the flags of a spectrum are judged by.
-
-    Attributes
-    ----------
-    edges : list of str
-        Labels whose most likely value lies at the edge of the prior.
-    broader : float
-        By how much χ² falls if lines are broader than any rotation of the prior makes them.
-    inflation, chi2 : float
-        Factor of the file's errors, and χ² a pixel before it.
-    unexplained : int
-        Windows that the prior cannot explain.
-    distance : float
-        Sum of squares of the components in units of the prior's standard deviations.
-    snr : float
-        Median of good pixels.
-    resolution : float or None
-        λ/FWHM.
-    at_edge : dict
-        Label → share of its draws in the outer 1 % of the prior, below and above.
-    lines_left : float
-        Share of the lines that the best star leaves.
-    velocity, faster : float
-        Radial velocity [km/s] from templates, and by how much χ² is lower there than inside the prior.
-    emission : list of str
-        Lines of stars and nebulae that stand out in emission.
-    gap : int
-        Longest run of native pixels without data, inside of what was observed and outside of telluric bands.
-    cosmic_rays : int
-        Pixels masked as such.
-    pixels : int
-        Good native pixels.
-    resampled : bool
-        Whether pixels are not those of the file.
-    """
-
-    edges: list[str]
-    broader: float
-    inflation: float
-    chi2: float
-    unexplained: int
-    distance: float
-    snr: float
-    resolution: float | None
-    at_edge: dict[str, tuple[float, float]] = field(default_factory=dict)
-    lines_left: float = 0.0
-    velocity: float = 0.0
-    faster: float = 0.0
-    emission: list[str] = field(default_factory=list)
-    gap: int = 0
-    cosmic_rays: int = 0
-    pixels: int = 3136
-    resampled: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +72,12 @@ EDGE = 0.01
 CROWDED = 0.5
 """Share of a label's draws at an edge from which the label is said to lie there."""
 
+COOL = 4400.0
+"""Teff in K below which most stars are cooler than 4300 K: molecules that the models lack make them look hotter."""
+
+EMPTY = (6500.0, -2.2)
+"""Teff in K and [M/H] beyond which old stars have left the main sequence, so that what is found there is hotter."""
+
 LIMIT = 0.16
 """The same from which a limit is printed instead of an interval: one end of 68 % is the prior's own."""
 
@@ -143,13 +94,13 @@ DISTANCE = ((5, 10, 20, 50, 100, 200), (45, 78, 149, 298, 430, 531))
 TRAINED = (1500.0, 2100.0)
 """Resolving powers near enough to what the models were trained on, 1800."""
 
-PERFECT = 70.0
+PERFECT = 50.0
 """S/N above which the models' own errors are seen, so that χ² grows with its square."""
 
 TOO_GOOD, SHRANK = 0.1, 0.5
 """χ² and factor of the errors below which the file's errors are too large."""
 
-LEFT = 0.35
+LEFT = 0.85
 """Share of the lines unexplained by the best star above which a spectrum is none."""
 
 FASTER = 25.0
@@ -171,8 +122,14 @@ def share_at_edge(facts: Facts, label: str) -> float:
     return max(facts.at_edge.get(label, (0.0, 0.0)))
 
 
-def _crowded(label: str) -> Callable[[Facts], bool]:
-    return lambda f: share_at_edge(f, label) > CROWDED
+def _teff_edge(facts: Facts) -> str:
+    if share_at_edge(facts, "teff") > CROWDED:
+        return _at_end("teff")(facts)
+    if facts.empty > CROWDED:
+        return (
+            "draws lie where no star is: a hot star has as few lines as a warm, very metal-poor one"
+        )
+    return f"draws of Teff lie below {COOL:.0f} K, where most stars are cooler than the models know"
 
 
 def _at_end(label: str) -> Callable[[Facts], str]:
@@ -201,9 +158,9 @@ RULES = (
             f"{' and '.join(f.edges)} at the edge of the prior: is the star inside 4300-7000 K, ±300 km/s?"
         ),
         lambda f: bool(f.edges),
-        "The best fit lies at the edge of the prior: hotter, cooler or faster than the models know",
-        "Leave the star out, or look at the fit",
-        True,
+        "The best fit lies at the edge of the prior; the flags of single labels say whether the draws do, too",
+        "Take the labels that are named as limits",
+        False,
     ),
     Reason(
         Quality.BROAD_LINES,
@@ -220,8 +177,8 @@ RULES = (
         lambda f: f"poor fit, χ² = {f.chi2:.1f} a pixel",
         lambda f: f.chi2 > misfit(f.snr),
         "No star of the models is like it, or errors are too small",
-        "Look at the residuals and at the windows in the table of anomalies",
-        True,
+        "Look at the residuals and at the windows in the table of anomalies; errors of labels are grown",
+        False,
     ),
     Reason(
         Quality.ERRORS_GREW,
@@ -255,18 +212,37 @@ RULES = (
         "v sin i and [M/H] are wrong; do not use labels",
         True,
     ),
-    *(
-        Reason(quality, _at_end(label), _crowded(label), cause, remedy, fatal)
-        for quality, label, cause, remedy, fatal in (
-            (Quality.TEFF_EDGE, "teff", "Hotter than 7000 K or cooler than 4300 K",
-             "Leave the star out", True),
-            (Quality.LOGG_EDGE, "logg", "A dwarf above log g 5, a giant below the domain, or no star",
-             "Take log g as a limit", False),
-            (Quality.M_H_EDGE, "m_h", "More metal-poor than −2.5 or richer than 0.5",
-             "Take [M/H] as a limit", False),
-            (Quality.ALPHA_M_EDGE, "alpha_m", "[α/M] outside −0.1 … 0.5, or lines too few to tell",
-             "Do not use [α/M]", False),
-        )
+    Reason(
+        Quality.TEFF_EDGE,
+        _teff_edge,
+        lambda f: max(share_at_edge(f, "teff"), f.cool, f.empty) > CROWDED,
+        "Hotter than 7000 K (few lines: hot stars pass for metal-poor ones) or cooler than 4300 K",
+        "Leave the star out",
+        True,
+    ),
+    Reason(
+        Quality.LOGG_EDGE,
+        _at_end("logg"),
+        lambda f: share_at_edge(f, "logg") > CROWDED,
+        "A dwarf above log g 5, a giant below the domain, or no star",
+        "Take log g as a limit",
+        False,
+    ),
+    Reason(
+        Quality.M_H_EDGE,
+        _at_end("m_h"),
+        lambda f: share_at_edge(f, "m_h") > CROWDED,
+        "More metal-poor than −2.5 or richer than 0.5",
+        "Leave the star out: Teff of stars below −2.5 is off by up to 600 K",
+        True,
+    ),
+    Reason(
+        Quality.ALPHA_M_EDGE,
+        _at_end("alpha_m"),
+        lambda f: share_at_edge(f, "alpha_m") > CROWDED,
+        "[α/M] outside −0.1 … 0.5, or lines too few to tell",
+        "Do not use [α/M]",
+        False,
     ),
     Reason(
         Quality.RV_EDGE,
@@ -358,7 +334,7 @@ RULES = (
         "Errors of labels are a little too small",
         False,
     ),
-)  # fmt: skip
+)
 """A rule each flag, in the order of the bits; the how-to's table is made of them."""
 
 DO_NOT_USE = Quality(sum(rule.flag for rule in RULES if rule.do_not_use))

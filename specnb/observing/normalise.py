@@ -87,11 +87,11 @@ class Normalised:
         By how much χ² falls at R = ``BROADER`` instead, labels free, (n,): large if lines are broader than any rotation
         of the prior makes them.
     unexplained : numpy.ndarray
-        Share of the lines that the best star leaves, (n,): χ² less noise over that of a spectrum without lines. A few per
-        cent for stars of the models' kind at any S/N, up to 1 and more for what is no star.
+        Share of the lines that the best star leaves, (n,): χ² less noise over that of a spectrum without lines; a fifth
+        for real stars of the models' kind (their noise is correlated), 1 and more for galaxies and quasars.
     velocity, faster : numpy.ndarray
-        Radial velocity [km/s] at which templates agree best, in twice the range of the prior and more, and by how much χ²
-        is lower there than at any velocity of the prior, (n,).
+        Radial velocity [km/s] at which templates agree best, up to ±1400, and by how much χ² is lower there than at any
+        velocity of the prior, (n,).
     """
 
     flux: np.ndarray

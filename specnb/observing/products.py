@@ -132,6 +132,8 @@ def labels_of(observed: Observed, keys: list[int], seed: int) -> Table:
 def facts_of(observation: Observation, labels: Table, windows: Table, away: float) -> flags.Facts:
     """Gather what the flags of a spectrum are judged by; ``labels`` has one row."""
     found = observation.fit
+    teff, m_h = (np.asarray(labels[name][0]) for name in ("teff", "m_h"))
+    warm, poor = flags.EMPTY
     return flags.Facts(
         edges=edges(found.labels),
         broader=float(found.broader),
@@ -142,6 +144,8 @@ def facts_of(observation: Observation, labels: Table, windows: Table, away: floa
         snr=observation.snr,
         resolution=observation.meta.get("resolution"),
         at_edge=at_edge(labels),
+        cool=float(np.mean(teff < flags.COOL)),
+        empty=float(np.mean((teff > warm) & (m_h < poor))),
         lines_left=float(found.unexplained),
         velocity=float(found.velocity),
         faster=float(found.faster),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.utils.masked import Masked
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from specutils import Spectrum
 
@@ -61,16 +61,11 @@ def test_where_there_is_no_pixel_there_is_no_weight(kind, holes, resolution):
     for place, width in holes:
         first = int(place * len(wave))
         keep[first : first + width] = False
-    if keep.sum() < 1500:
-        return
     cut = wave[keep]
-    try:
-        y, w, notes = native.onto_grid(
-            spectrum(cut, np.interp(cut, WAVE, CLEAN), resolution=resolution)
-        )
-    except ValueError as error:
-        assert "good pixels" in str(error)
-        return
+    assume(len(cut) > 0.4 * len(wave))
+    y, w, notes = native.onto_grid(
+        spectrum(cut, np.interp(cut, WAVE, CLEAN), resolution=resolution)
+    )
     steps = np.diff(cut) / cut[:-1]
     local = np.median(np.diff(wave) / wave[:-1])
     for at in np.flatnonzero(steps > 1.9 * local):

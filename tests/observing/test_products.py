@@ -90,10 +90,13 @@ def test_a_spectrum_alone_is_the_spectrum_among_others(folder, made):
 def test_flags_are_in_the_table_and_in_the_header(folder, made):
     table = products.table(["s0", "s1"], made)
     assert list(table["flags"]) == [int(p.flags) for p in made] == [0, 0]
-    flagged = replace(made[0], flags=Quality.POOR_FIT, warnings=["poor fit"])
-    header = products.to_fits(flagged, "s0.fits")[0].header
-    assert Quality(header["FLAGS"]) == Quality.POOR_FIT
-    assert header["QUALITY"] is False
+    for flag, good in ((Quality.NOT_A_STAR, False), (Quality.COSMIC_RAYS, True)):
+        flagged = replace(made[0], flags=flag, warnings=["said"])
+        header = products.to_fits(flagged, "s0.fits")[0].header
+        assert Quality(header["FLAGS"]) == flag
+        assert header["QUALITY"] is good
+        (row,) = products.table(["s0"], [flagged])
+        assert row["good"] == good
 
 
 def test_denoise_writes_what_it_says(folder, tmp_path):
