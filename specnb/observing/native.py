@@ -11,14 +11,12 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import astropy.units as u
 import numpy as np
-from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
-from specutils.utils.wcs_utils import air_to_vac
 
 from specnb.grid import PIXEL_VELOCITY, RESOLUTION, SIGMA_PER_FWHM, WAVE
 from specnb.observing import resample
+from specnb.observing.arrays import arrays, resolving_power
 from specnb.observing.cosmic_rays import cosmic_rays
 from specnb.observing.flags import TRAINED
 from specnb.observing.normalise import Normalised, level, normalise
@@ -32,9 +30,6 @@ TELLURIC = [(6865, 6965), (7160, 7340), (7590, 7720), (8120, 8350)]
 
 LEAST = 400
 """Good native pixels without which nothing is said."""
-
-ABSURD = 1e3
-"""Times the typical flux: beyond, a pixel holds no data."""
 
 MARGIN = 0.02
 """Beyond the native grid, relative to its ends, pixels are of no use."""
@@ -96,91 +91,6 @@ def _said(spectrum: Spectrum, name: str, value: Any, example: str) -> Any:
     return value
 
 
-def _resolving_power(value: Any) -> float:
-    """Return a resolving power as a float: numbers of any kind, of numpy too, and quantities without unit."""
-    try:
-        number = float(u.Quantity(value).to_value(u.one))
-    except (TypeError, ValueError):  # units are of the latter kind
-        number = np.nan
-    if isinstance(value, bool | np.bool_ | str) or not 0 < number < np.inf:
-        raise ValueError(f"resolution is {value!r}; give λ/FWHM, such as 1800")
-    return number
-
-
-def _plain(values: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return numbers without units and masks, float64, and where they were masked."""
-    mask = np.zeros(np.shape(values), bool) | np.asarray(getattr(values, "mask", False), bool)
-    values = getattr(values, "unmasked", values)  # astropy's masked quantities
-    values = getattr(values, "value", values)
-    return np.asarray(np.ma.getdata(values), "f8"), mask
-
-
-def _ivar(spectrum: Spectrum, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return inverse variances in units of the flux, and where they were masked."""
-    if spectrum.uncertainty is None:
-        raise ValueError(
-            "the spectrum has no uncertainty; set spectrum.uncertainty, e.g. StdDevUncertainty"
-        )
-    try:
-        found = spectrum.uncertainty.represent_as(StdDevUncertainty)
-        sigma, mask = _plain(found.array)
-        mask = mask | np.asarray(getattr(spectrum.uncertainty.array, "mask", False), bool)
-        unit = found.unit or spectrum.flux.unit
-        if unit != spectrum.flux.unit:
-            sigma = (sigma * unit).to_value(spectrum.flux.unit, u.spectral_density(wave * u.AA))
-    except (u.UnitConversionError, TypeError) as error:
-        raise ValueError(
-            f"uncertainty in {spectrum.uncertainty.unit} does not go with flux in {spectrum.flux.unit}; "
-            "give both in the same unit"
-        ) from error
-    return np.where(sigma > 0, sigma, np.inf) ** -2.0, mask  # no uncertainty is no weight
-
-
-def _arrays(spectrum: Spectrum, medium: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return vacuum wavelengths in Å, ascending, flux and ivar; one dimension, float64."""
-    if not isinstance(spectrum, Spectrum):
-        raise TypeError(
-            f"spectrum is a {type(spectrum).__name__}; give a specutils Spectrum (specnb.observing.readers.read)"
-        )
-    if spectrum.flux.ndim != 1:
-        raise ValueError(f"flux has shape {spectrum.flux.shape}; give one spectrum at a time")
-    if spectrum.flux.unit.is_equivalent(u.mag):
-        raise ValueError(
-            f"flux in {spectrum.flux.unit} is logarithmic; convert it to a linear unit"
-        )
-    try:
-        wave = spectrum.spectral_axis.to_value(u.AA, u.spectral()).astype("f8")
-    except u.UnitConversionError as error:
-        raise ValueError(
-            f"spectral axis in {spectrum.spectral_axis.unit} is no wavelength: {error}"
-        ) from error
-    flux, bad = _plain(spectrum.flux)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        ivar, masked = _ivar(spectrum, wave)
-    bad = bad | masked | ~np.isfinite(flux) | ~np.isfinite(ivar) | (ivar <= 0)
-    if spectrum.mask is not None:
-        bad |= np.asarray(spectrum.mask, dtype=bool)
-    typical = np.median(np.abs(flux[~bad])) if not bad.all() else 0.0
-    absurd = ~(np.abs(np.nan_to_num(flux, nan=np.inf)) <= ABSURD * typical)
-    flux, ivar = np.where(absurd, 0, flux), np.where(bad | absurd, 0, ivar)
-    if medium not in ("air", "vacuum"):
-        raise ValueError(
-            f"medium is {medium!r}; say 'air' or 'vacuum' (confusing them costs 83 km/s)"
-        )
-    if not np.isfinite(wave).all() or (wave <= 0).any():
-        raise ValueError("wavelengths hold values that are not positive; check the spectral axis")
-    if len(wave) > 1 and wave[0] > wave[-1]:
-        wave, flux, ivar = wave[::-1], flux[::-1], ivar[::-1]
-    if not (np.diff(wave) > 0).all():
-        at = int(np.argmin(np.diff(wave) > 0))
-        raise ValueError(
-            f"wavelengths do not increase at pixel {at} ({wave[at]:.2f} Å twice?); sort them, drop repeats"
-        )
-    if medium == "air":
-        wave = air_to_vac(wave * u.AA, scheme="iteration").to_value(u.AA)
-    return wave, flux, ivar
-
-
 @dataclass
 class _Gridded:
     """A spectrum on the native grid, in the file's units, and what was done with it."""
@@ -195,8 +105,8 @@ class _Gridded:
 def _gridded(spectrum: Spectrum, medium: str | None, resolution: float | None) -> _Gridded:
     """Bring a spectrum onto the native grid: masks first, in the pixels of the file, then the pixels."""
     medium = _said(spectrum, "medium", medium, "'vacuum' or 'air'")
-    power = _resolving_power(_said(spectrum, "resolution", resolution, "1800, λ/FWHM"))
-    wave, flux, ivar = _arrays(spectrum, medium)
+    power = resolving_power(_said(spectrum, "resolution", resolution, "1800, λ/FWHM"))
+    wave, flux, ivar = arrays(spectrum, medium)
     near = (wave > WAVE[0] * (1 - MARGIN)) & (wave < WAVE[-1] * (1 + MARGIN))
     wave, flux, ivar = wave[near], flux[near], ivar[near]
     if len(wave) < LEAST // 10:
@@ -302,7 +212,7 @@ def prepare(
     y, w = y / scale, np.minimum(w * scale**2, SHARPEST)
     level(y, w)  # a spectrum without a continuum is refused here, where its file is known
     said = spectrum.meta.get("resolution") if resolution is None else resolution
-    meta = dict(spectrum.meta) | {"resolution": _resolving_power(said)}
+    meta = dict(spectrum.meta) | {"resolution": resolving_power(said)}
     return Prepared(y, w, scale, meta, found.notes, found.cosmic_rays, found.resampled)
 
 
@@ -401,9 +311,7 @@ def to_native(
 
     Examples
     --------
-    >>> import astropy.units as u
-    >>> from astropy.nddata import StdDevUncertainty
-    >>> from specnb import WAVE, simulate
+    >>>     >>>     >>> from specnb import WAVE, simulate
     >>> star = simulate(1, seed=1, snr=50)
     >>> electrons, error = 1e3 * star.flux[0], 1e3 * star.level * star.sigma[0]
     >>> spectrum = Spectrum(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -199,9 +200,9 @@ def limit(products: Products, label: str) -> str:
     return f">{np.percentile(draws, 5):.3g}" if high > low else f"<{np.percentile(draws, 95):.3g}"
 
 
-def quantiles(products: Products) -> dict:
+def quantiles(products: Products) -> dict[str, Any]:
     """Compute name → value of one row of the table of labels; 16, 50 and 84 % of every label."""
-    row = {}
+    row: dict[str, Any] = {}
     for name in prior.LABELS:
         draws = np.asarray(products.labels[name][0], "f8")
         if name == "rv" and products.flags & flags.Quality.RV_EDGE:
