@@ -63,7 +63,7 @@ SHRUNK = 0.01
 SCREENED, STEPS, BLURRED = 1, 30, 2
 """Steps from every start, from the best of them, and at R = ``BROADER`` from there."""
 
-GAIN, PATIENCE = 0.02, 3
+GAIN, PATIENCE = 0.005, 3
 """Fall of χ² that is worth another step; steps in vain, each damped more, after which a fit ends."""
 
 

@@ -30,7 +30,7 @@ WRONG = {
     Quality.GAPS: (dict(gap=80), "no data over 80 pixels"),
     Quality.COSMIC_RAYS: (dict(cosmic_rays=3), "3 pixels masked as cosmic rays"),
     Quality.EMISSION: (dict(emission=["Hα"]), "Hα in emission"),
-    Quality.NOT_A_STAR: (dict(lines_left=0.8), "leaves 80% of the lines unexplained"),
+    Quality.NOT_A_STAR: (dict(lines_left=0.9), "leaves 90% of the lines unexplained"),
     Quality.FEW_PIXELS: (dict(pixels=700), "only 700 good pixels"),
     Quality.RESAMPLED: (dict(resampled=True), "pixels are not those of the file"),
 }
