@@ -1,24 +1,29 @@
 """From a spectrum as it is to flux and ivar on the native grid, normalised.
 
-Pixels on the lattice of LAMOST and SDSS are sliced. Others are resampled, conserving flux (``specutils``); the errors
-of neighbouring pixels are then correlated, which a diagonal ``ivar`` cannot say: posteriors come out a little too
-narrow. Spectra of higher resolving power are smoothed to that of the models first, with the same consequence.
+Cosmic rays and gaps are found in the pixels of the file (:mod:`specnb.observing.cosmic_rays`,
+:mod:`specnb.observing.resample`) and masked; the flux stays as it was. Pixels on the lattice of LAMOST and SDSS are
+sliced, or shifted by a fraction of a pixel. Others are resampled, conserving flux; the errors of neighbouring pixels
+are then correlated, which a diagonal ``ivar`` cannot say: posteriors come out a little too narrow. Spectra of higher
+resolving power are smoothed to that of the models first, with the same consequence. What was done is in the notes.
 """
 
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import astropy.units as u
 import numpy as np
-from astropy.nddata import InverseVariance
-from scipy.ndimage import gaussian_filter1d
 from specutils import Spectrum
-from specutils.manipulation import FluxConservingResampler
-from specutils.utils.wcs_utils import air_to_vac
 
-from specnb.grid import DLOGLAM, LOGLAM, N_PIXELS, RESOLUTION, SIGMA_PER_FWHM, WAVE
+from specnb.grid import PIXEL_VELOCITY, RESOLUTION, SIGMA_PER_FWHM, WAVE
+from specnb.observing import resample
+from specnb.observing.arrays import arrays, resolving_power
+from specnb.observing.cosmic_rays import cosmic_rays
 from specnb.observing.flags import TRAINED
 from specnb.observing.normalise import Normalised, level, normalise
+
+__all__ = [
+    "Observation", "Prepared", "cosmic_rays", "normalised", "observe", "onto_grid", "prepare", "telluric", "to_native",
+]  # fmt: skip
 
 TELLURIC = [(6865, 6965), (7160, 7340), (7590, 7720), (8120, 8350)]
 """Bands of O₂ and H₂O in the Earth's atmosphere, Å in vacuum."""
@@ -26,14 +31,11 @@ TELLURIC = [(6865, 6965), (7160, 7340), (7590, 7720), (8120, 8350)]
 LEAST = 400
 """Good native pixels without which nothing is said."""
 
-ABSURD = 1e3
-"""Times the typical flux: beyond, a pixel holds no data."""
+MARGIN = 0.02
+"""Beyond the native grid, relative to its ends, pixels are of no use."""
 
 SHARPEST = 1e8
 """Largest inverse variance of a spectrum of unit size; errors below 1e-4 are not believed."""
-
-FINER = 5
-"""Points to a native pixel where spectra are smoothed."""
 
 
 @dataclass
@@ -43,13 +45,20 @@ class Observation:
     Attributes
     ----------
     flux, ivar, continuum : numpy.ndarray
-        Normalised flux, inverse variance (0 = bad or not covered), and the continuum in the file's units, (3136,).
+        Normalised flux, inverse variance (0 = bad or not covered), and the continuum in the file's units, (3136,). The
+        flux of masked pixels is the file's; where there is none, 1.
     fit : specnb.observing.normalise.Normalised
         What the normalisation found.
     meta : dict
         Of the spectrum.
     notes : list of str
-        What was done that a user should know: resampled, smoothed, resolution off.
+        What was done that a user should know: resampled, smoothed, resolution off, gaps, cosmic rays.
+    cosmic_rays : int
+        Pixels of the file that were masked as such.
+    resampled : bool
+        Whether pixels are not those of the file: shifted, resampled or smoothed.
+    key : int
+        Of the pixels: what draws are seeded by, so that a spectrum's do not depend on its place in a list.
     """
 
     flux: np.ndarray
@@ -58,6 +67,9 @@ class Observation:
     fit: Normalised
     meta: dict
     notes: list[str] = field(default_factory=list)
+    cosmic_rays: int = 0
+    resampled: bool = False
+    key: int = 0
 
     @property
     def snr(self) -> float:
@@ -79,130 +91,68 @@ def _said(spectrum: Spectrum, name: str, value: Any, example: str) -> Any:
     return value
 
 
-def _arrays(spectrum: Spectrum, medium: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return vacuum wavelengths in Å, ascending, flux and ivar; one dimension, float64."""
-    if not isinstance(spectrum, Spectrum):
-        raise TypeError(
-            f"spectrum is a {type(spectrum).__name__}; give a specutils Spectrum (specnb.observing.readers.read)"
-        )
-    if spectrum.flux.ndim != 1:
-        raise ValueError(f"flux has shape {spectrum.flux.shape}; give one spectrum at a time")
-    try:
-        wave = spectrum.spectral_axis.to_value(u.AA, u.spectral()).astype("f8")
-    except u.UnitConversionError as error:
-        raise ValueError(
-            f"spectral axis in {spectrum.spectral_axis.unit} is no wavelength: {error}"
-        ) from error
-    flux = spectrum.flux.value.astype("f8")
-    if spectrum.uncertainty is None:
-        raise ValueError(
-            "the spectrum has no uncertainty; set spectrum.uncertainty, e.g. StdDevUncertainty"
-        )
-    with np.errstate(divide="ignore", invalid="ignore"):  # no uncertainty is no weight
-        ivar = np.asarray(spectrum.uncertainty.represent_as(InverseVariance).array, "f8")
-    bad = ~np.isfinite(flux) | ~np.isfinite(ivar) | (ivar <= 0)
-    if spectrum.mask is not None:
-        bad |= np.asarray(spectrum.mask, dtype=bool)
-    if not bad.all():
-        bad |= np.abs(flux) > ABSURD * np.median(np.abs(flux[~bad]))
-    flux, ivar = np.where(bad, 0, flux), np.where(bad, 0, ivar)
-    if medium not in ("air", "vacuum"):
-        raise ValueError(
-            f"medium is {medium!r}; say 'air' or 'vacuum' (confusing them costs 83 km/s)"
-        )
-    if not np.isfinite(wave).all() or (wave <= 0).any():
-        raise ValueError("wavelengths hold values that are not positive; check the spectral axis")
-    if len(wave) > 1 and wave[0] > wave[-1]:
-        wave, flux, ivar = wave[::-1], flux[::-1], ivar[::-1]
-    if not (np.diff(wave) > 0).all():
-        at = int(np.argmin(np.diff(wave) > 0))
-        raise ValueError(
-            f"wavelengths do not increase at pixel {at} ({wave[at]:.2f} Å twice?); sort them, drop repeats"
-        )
-    if medium == "air":
-        wave = air_to_vac(wave * u.AA, scheme="iteration").to_value(u.AA)
-    return wave, flux, ivar
+@dataclass
+class _Gridded:
+    """A spectrum on the native grid, in the file's units, and what was done with it."""
+
+    flux: np.ndarray
+    ivar: np.ndarray
+    notes: list[str]
+    cosmic_rays: int = 0
+    resampled: bool = False
 
 
-def _lattice(wave: np.ndarray) -> np.ndarray | None:
-    """Return the native pixel of every pixel if all lie on the lattice, else None."""
-    step = (np.log10(wave) - LOGLAM[0]) / DLOGLAM
-    pixel = np.round(step).astype(int)
-    lies_on_it = np.all(np.abs(step - pixel) < 0.05) and np.all(np.diff(pixel) >= 1)
-    return pixel if lies_on_it else None
+def _gridded(spectrum: Spectrum, medium: str | None, resolution: float | None) -> _Gridded:
+    """Bring a spectrum onto the native grid: masks first, in the pixels of the file, then the pixels."""
+    medium = _said(spectrum, "medium", medium, "'vacuum' or 'air'")
+    power = resolving_power(_said(spectrum, "resolution", resolution, "1800, λ/FWHM"))
+    wave, flux, ivar = arrays(spectrum, medium)
+    near = (wave > WAVE[0] * (1 - MARGIN)) & (wave < WAVE[-1] * (1 + MARGIN))
+    wave, flux, ivar = wave[near], flux[near], ivar[near]
+    if len(wave) < LEAST // 10:
+        _refuse_short(int((ivar > 0).sum()))
+    found = resample.pixels(wave, flux, ivar)
+    sigma = SIGMA_PER_FWHM / power / (found.width / wave)
+    hit = cosmic_rays(flux, ivar, sigma=sigma)
+    found.ivar = np.where(hit, 0, ivar)
+    out = _on_pixels(found, power)
+    out.cosmic_rays = int(hit.sum())
+    if power < TRAINED[0]:
+        out.notes.insert(0, f"resolution {power:.0f} is below what the models know")
+    out.notes += resample.gaps_said(found)
+    if out.cosmic_rays:
+        out.notes.append(f"{out.cosmic_rays} pixels masked as cosmic rays")
+    out.ivar[telluric()] = 0
+    if (good := int((out.ivar > 0).sum())) < LEAST:
+        _refuse_short(good)
+    return out
 
 
-def _smoothed(
-    wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray, resolution: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth a spectrum to the models' resolution, on the native grid; bad pixels spoil their surroundings."""
-    good = ivar > 0
-    inside = (wave[0] <= WAVE) & (wave[-1] >= WAVE)
-    if good.sum() < 2 or not inside.any():
-        return np.zeros(N_PIXELS), np.zeros(N_PIXELS)
-    step, margin = DLOGLAM / FINER, 10 * FINER
-    finer = 10 ** (LOGLAM[0] + step * (np.arange(-margin, FINER * N_PIXELS + margin) - FINER // 2))
-    values = np.interp(finer, wave[good], flux[good])
-    # of the spectrum's pixels, in fine points
-    width = np.interp(finer, wave, np.gradient(np.log10(wave))) / step
-    variance = np.interp(finer, wave[good], 1 / ivar[good]) * width
-    sigma = SIGMA_PER_FWHM * np.sqrt(1 / RESOLUTION**2 - 1 / resolution**2) / (np.log(10) * step)
-    spoilt = gaussian_filter1d(np.interp(finer, wave, (~good).astype(float)), sigma) > 0.05
-    # fine points that a smoothed one averages
-    independent = np.maximum(2 * np.sqrt(np.pi) * sigma, width)
-    weight = np.where(spoilt, 0, independent / gaussian_filter1d(variance, sigma))
-    smooth = gaussian_filter1d(values, sigma)
-    of_pixels = N_PIXELS, FINER  # the fine points of each native pixel
-    smooth = smooth[margin:-margin].reshape(of_pixels).mean(1)
-    weight = weight[margin:-margin].reshape(of_pixels).min(1)
-    return smooth, np.where(inside, weight, 0)
-
-
-def _resampled(
-    wave: np.ndarray, flux: np.ndarray, ivar: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Resample onto the native grid, conserving flux; pixels that a bad one touches are bad."""
-    out, weight, good = np.zeros(N_PIXELS), np.zeros(N_PIXELS), ivar > 0
-    inside = (wave[0] <= WAVE) & (wave[-1] >= WAVE)
-    if good.sum() < 2 or not inside.any():
-        return out, weight
-    scale = np.median(np.abs(flux[good])) or 1.0
-    spectrum = Spectrum(
-        flux=np.interp(wave, wave[good], flux[good]) / scale * u.one,
-        spectral_axis=wave * u.AA,
-        uncertainty=InverseVariance(np.where(good, ivar, np.median(ivar[good])) * scale**2),
+def _on_pixels(found: resample.Pixels, power: float) -> _Gridded:
+    """Slice, shift, resample or smooth, as pixels and resolving power need it."""
+    if power > TRAINED[1]:
+        note = f"smoothed from R = {power:.0f} to {RESOLUTION:.0f}: errors of neighbours are correlated"
+        return _Gridded(*resample.smoothed(found, power), [note], resampled=True)
+    on_it = resample.lattice(found.wave)
+    if on_it is None:
+        note = "resampled: errors of neighbours are correlated"
+        return _Gridded(*resample.resampled(found), [note], resampled=True)
+    _, offset = on_it
+    y, w = resample.sliced(found, *on_it)
+    if abs(offset) <= resample.AT_REST:
+        return _Gridded(y, w, [])
+    note = (
+        f"resampled by {offset:+.3f} pixels ({offset * PIXEL_VELOCITY:+.1f} km/s) onto the lattice: "
+        "errors of neighbours are correlated by a few per cent"
     )
-    new = FluxConservingResampler()(spectrum, WAVE[inside] * u.AA)
-    spoilt = np.interp(WAVE[inside], wave, (~good).astype(float)) > 0.01
-    out[inside] = np.nan_to_num(new.flux.value) * scale
-    found = np.nan_to_num(np.asarray(new.uncertainty.array)) / scale**2
-    weight[inside] = np.where(spoilt | ~np.isfinite(new.flux.value), 0, found)
-    return out, weight
+    return _Gridded(y, w, [note], resampled=True)
 
 
-def cosmic_rays(flux: np.ndarray, ivar: np.ndarray, height: float = 8.0) -> np.ndarray:
-    """Mark spikes that are narrower than any line.
-
-    Parameters
-    ----------
-    flux, ivar : numpy.ndarray
-        In any unit; ``ivar`` 0 = bad pixel; shape (3136,).
-    height : float
-        Least height above the neighbours, σ.
-
-    Returns
-    -------
-    numpy.ndarray
-        True at spikes and next to them, shape (3136,).
-    """
-    sigma = np.where(ivar > 0, ivar, 1) ** -0.5
-    padded = np.pad(flux, 2, mode="edge")
-    base = np.median(np.stack([padded[:-4], padded[1:-3], padded[3:-1], padded[4:]]), axis=0)
-    excess = flux - base
-    before, after = padded[1:-3], padded[3:-1]
-    peak = (flux >= before) & (flux >= after) & (excess > height * sigma)
-    spike = peak & (np.minimum(before, after) - base < 0.3 * excess)
-    return (ivar > 0) & np.convolve(spike, np.ones(3), "same").astype(bool)
+def _refuse_short(good: int) -> None:
+    raise ValueError(
+        f"only {good} good pixels between {WAVE[0]:.0f} and {WAVE[-1]:.0f} Å, {LEAST} are the least; "
+        "check masks, ivar and the unit of the wavelengths"
+    )
 
 
 def onto_grid(
@@ -217,34 +167,8 @@ def onto_grid(
     notes : list of str
         What was done that a user should know.
     """
-    medium = _said(spectrum, "medium", medium, "'vacuum' or 'air'")
-    resolution = _said(spectrum, "resolution", resolution, "1800, λ/FWHM")
-    if not isinstance(resolution, (int, float)) or not 0 < resolution < np.inf:
-        raise ValueError(f"resolution is {resolution!r}; give λ/FWHM, such as 1800")
-    wave, flux, ivar = _arrays(spectrum, medium)
-    notes = []
-    if resolution < TRAINED[0]:
-        notes.append(f"resolution {resolution:.0f} is below what the models know")
-    pixel = _lattice(wave)
-    if resolution > TRAINED[1]:
-        y, w = _smoothed(wave, flux, ivar, resolution)
-        notes.append(
-            f"smoothed from R = {resolution:.0f} to {RESOLUTION:.0f}: errors of neighbours are correlated"
-        )
-    elif pixel is None:
-        y, w = _resampled(wave, flux, ivar)
-        notes.append("resampled: errors of neighbours are correlated")
-    else:
-        inside = (pixel >= 0) & (pixel < N_PIXELS)
-        y, w = np.zeros(N_PIXELS), np.zeros(N_PIXELS)
-        y[pixel[inside]], w[pixel[inside]] = flux[inside], ivar[inside]
-    w[telluric()] = 0
-    if (good := int((w > 0).sum())) < LEAST:
-        raise ValueError(
-            f"only {good} good pixels between {WAVE[0]:.0f} and {WAVE[-1]:.0f} Å, {LEAST} are the least; "
-            "check masks, ivar and the unit of the wavelengths"
-        )
-    return y, w, notes
+    found = _gridded(spectrum, medium, resolution)
+    return found.flux, found.ivar, found.notes
 
 
 @dataclass
@@ -261,6 +185,10 @@ class Prepared:
         Of the spectrum.
     notes : list of str
         What was done that a user should know.
+    cosmic_rays : int
+        Pixels of the file that were masked as such.
+    resampled : bool
+        Whether pixels are not those of the file.
     """
 
     flux: np.ndarray
@@ -268,21 +196,24 @@ class Prepared:
     scale: float
     meta: dict
     notes: list[str]
+    cosmic_rays: int = 0
+    resampled: bool = False
 
 
 def prepare(
     spectrum: Spectrum, medium: str | None = None, resolution: float | None = None
 ) -> Prepared:
     """Bring a spectrum onto the native grid; arguments and errors as of :func:`observe`."""
-    y, w, notes = onto_grid(spectrum, medium, resolution)
-    scale = np.median(np.abs(y[w > 0]))
+    found = _gridded(spectrum, medium, resolution)
+    y, w = found.flux, found.ivar
+    scale = float(np.median(np.abs(y[w > 0])))
     if not 1e-35 < scale < 1e35:
         raise ValueError(f"flux has a typical size of {scale:.3g}; check its unit")
     y, w = y / scale, np.minimum(w * scale**2, SHARPEST)
-    w[cosmic_rays(y, w)] = 0
     level(y, w)  # a spectrum without a continuum is refused here, where its file is known
     said = spectrum.meta.get("resolution") if resolution is None else resolution
-    return Prepared(y, w, scale, dict(spectrum.meta) | {"resolution": said}, notes)
+    meta = dict(spectrum.meta) | {"resolution": resolving_power(said)}
+    return Prepared(y, w, scale, meta, found.notes, found.cosmic_rays, found.resampled)
 
 
 def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observation]:
@@ -306,8 +237,19 @@ def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observati
     observations = []
     for i, p in enumerate(prepared):
         one = found[i]
-        continuum = one.continuum * p.scale
-        observations.append(Observation(one.flux, one.ivar, continuum, one, p.meta, p.notes))
+        observations.append(
+            Observation(
+                one.flux,
+                one.ivar,
+                one.continuum * p.scale,
+                one,
+                p.meta,
+                p.notes,
+                p.cosmic_rays,
+                p.resampled,
+                zlib.crc32(p.flux.astype("f4").tobytes()),
+            )
+        )
     return observations
 
 
@@ -369,9 +311,7 @@ def to_native(
 
     Examples
     --------
-    >>> import astropy.units as u
-    >>> from astropy.nddata import StdDevUncertainty
-    >>> from specnb import WAVE, simulate
+    >>>     >>>     >>> from specnb import WAVE, simulate
     >>> star = simulate(1, seed=1, snr=50)
     >>> electrons, error = 1e3 * star.flux[0], 1e3 * star.level * star.sigma[0]
     >>> spectrum = Spectrum(

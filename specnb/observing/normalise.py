@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from scipy.ndimage import median_filter
 
-from specnb.grid import N_PIXELS
+from specnb.grid import DLOGLAM, N_PIXELS, PIXEL_VELOCITY, SPEED_OF_LIGHT
 from specnb.observed import Observed
 from specnb.observing import model_error
 from specnb.world import fit, prior
@@ -28,14 +28,43 @@ KNOT_EVERY = 300
 RUNNING = 301
 """Pixels of the running median."""
 
+HUGE = 1e6
+"""Largest normalised flux of a pixel that does not count."""
+
 LOOSE = 1e-2
 """Precision of the splines' coefficients, which are of order one."""
 
 BROADER = 1000.0
 """Resolving power that is tried instead; rotation of 50 km/s at R = 1800 is as broad as R = 1600."""
 
+FAST = 20
+"""Pixels up to which velocities are tried, 1400 km/s."""
+
+TEMPLATES = [
+    [4600.0, 2.2, -0.3, 0.1, 0.0, 5.0],
+    [5000.0, 2.8, -1.8, 0.3, 0.0, 5.0],
+    [5700.0, 4.3, -0.2, 0.1, 0.0, 5.0],
+    [6300.0, 4.0, -1.2, 0.2, 0.0, 5.0],
+    [6900.0, 4.0, -0.3, 0.1, 0.0, 30.0],
+]
+"""Labels of the stars that fast ones are compared with."""
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
 INFLATION = (0.5, 100.0)
 """Range in which the factor of the errors is searched."""
+
+TYPICAL = 0.6745
+"""Median size of a standard normal deviate."""
+
+SHRUNK = 0.01
+"""Lower end of that range for files whose errors are too large even beside the model's."""
+
+SCREENED, STEPS, BLURRED = 1, 30, 2
+"""Steps from every start, from the best of them, and at R = ``BROADER`` from there."""
+
+GAIN, PATIENCE = 0.005, 3
+"""Fall of χ² that is worth another step; steps in vain, each damped more, after which a fit ends."""
 
 
 @dataclass
@@ -57,6 +86,12 @@ class Normalised:
     broader : numpy.ndarray
         By how much χ² falls at R = ``BROADER`` instead, labels free, (n,): large if lines are broader than any rotation
         of the prior makes them.
+    unexplained : numpy.ndarray
+        Share of the lines that the best star leaves, (n,): χ² less noise over that of a spectrum without lines; a fifth
+        for real stars of the models' kind (their noise is correlated), 1 and more for galaxies and quasars.
+    velocity, faster : numpy.ndarray
+        Radial velocity [km/s] at which templates agree best, up to ±1400, and by how much χ² is lower there than at any
+        velocity of the prior, (n,).
     """
 
     flux: np.ndarray
@@ -66,6 +101,9 @@ class Normalised:
     inflation: np.ndarray
     chi2: np.ndarray
     broader: np.ndarray
+    unexplained: np.ndarray
+    velocity: np.ndarray
+    faster: np.ndarray
 
     def __getitem__(self, i: int) -> Normalised:
         """Take one of the spectra."""
@@ -129,20 +167,29 @@ def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Norma
         If the flux of one is not positive.
     """
     flux, ivar = np.asarray(flux, "f8"), np.asarray(ivar, "f8")
+    parts = range(0, len(flux), fit.ROWS)
+    found = [_normalise(flux[k : k + fit.ROWS], ivar[k : k + fit.ROWS], inflate) for k in parts]
+    columns = zip(*(vars(part).values() for part in found), strict=True)
+    return Normalised(*(np.concatenate(column) for column in columns))
+
+
+def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
+    """Normalise as many spectra as are fitted together."""
     world, broad = _worlds()
     rough = np.stack([level(f, w) for f, w in zip(flux, ivar, strict=True)])
-    start, _ = fit.best(world, _scaled(flux, ivar, rough))
+    starts = fit.search(world, _scaled(flux, ivar, rough))
     scale = np.median(
         rough, 1, keepdims=True
     )  # a running median has bumps where lines crowd: it only was the start
     seen = _scaled(flux, ivar, scale)
-    best = fit.solve(world, seen, start.z)
-    blurred = fit.solve(broad, seen, best.z)
-    spectrum = world.spectrum(best.z)
+    z, objective = _descend(world, seen, _screened(world, seen, starts), STEPS)
+    _, blurred = _descend(broad, seen, z, BLURRED)
+    spectrum = world.spectrum(z)
     c, _, _ = world.continuum.best(spectrum, seen)
     shape = world.continuum(c).double().numpy().clip(0.01)
-    labels = prior.from_normal(best.z).numpy()
-    found = seen.flux.double().numpy() / shape
+    labels = prior.from_normal(z).numpy()
+    absent = (ivar <= 0) & (flux == 0)
+    found = np.where(absent, 1.0, (flux / scale / shape).clip(-HUGE, HUGE))
     errors = _Errors(
         np.abs(found - spectrum.double().numpy()),
         seen.ivar.double().numpy() * shape**2,
@@ -156,8 +203,99 @@ def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Norma
         labels,
         inflation,
         errors.chi2(),
-        (best.objective - blurred.objective).numpy(),
+        (objective - blurred).numpy(),
+        _unexplained(world, seen, spectrum),
+        *_velocity(world, found, errors.ivar(inflation, with_model=inflate)),
     )
+
+
+def _screened(world: fit.World, seen: Observed, starts: torch.Tensor) -> torch.Tensor:
+    """Choose of starts (n, m, 6) the one from which a step leads farthest down, (n, 6).
+
+    The search compares with templates as they are, before their continuum is fitted; one step with it tells.
+    """
+    n, m, _ = starts.shape
+    many = Observed(seen.flux.repeat_interleave(m, 0), seen.ivar.repeat_interleave(m, 0))
+    z, value = _descend(world, many, starts.flatten(0, 1), SCREENED)
+    choice = value.unflatten(0, (n, m)).argmin(1)
+    return z.unflatten(0, (n, m))[torch.arange(n), choice]
+
+
+@torch.no_grad()
+def _descend(
+    world: fit.World, seen: Observed, z: torch.Tensor, steps: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take Levenberg-Marquardt steps from z (n, 6): where they lead, and the objective there, (n,).
+
+    As :func:`specnb.world.fit.solve`, but a star whose objective no longer falls by ``GAIN`` stops: steps that rounding
+    refuses are not tried again with more damping, which took half of the time.
+    """
+    z = z.clamp(-3, 3)
+    value = fit.objective(world, z, seen, 1.0)
+    damping, failures = torch.full_like(value, 1e-2), torch.zeros_like(value)
+    active = torch.arange(len(z))
+    for _ in range(steps):
+        some = seen[active]
+        curvature, gradient, _ = fit.normal_equations(world, z[active], some, 1.0)
+        scale = damping[active, None] * (curvature.diagonal(dim1=1, dim2=2) + 1)
+        step = torch.linalg.solve(curvature + torch.diag_embed(scale), gradient[..., None])
+        trial = (z[active] + step[..., 0].clamp(-1, 1)).clamp(-fit.Z_MAX, fit.Z_MAX)
+        new = fit.objective(world, trial, some, 1.0)
+        gain = value[active] - new
+        better = gain > 0
+        z[active] = torch.where(better[:, None], trial, z[active])
+        value[active] = torch.where(better, new, value[active])
+        damping[active] *= torch.where(better, 0.2, 30.0)
+        failures[active] = torch.where(better, 0.0, failures[active] + 1)
+        held = torch.where(better, damping[active] > 0.1, failures[active] < PATIENCE)
+        active = active[(gain > GAIN) | held]
+        if not len(active):
+            break
+    return z, value
+
+
+def _noise(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    """Compare the scatter of neighbouring pixels with the errors, (n,): what it is where the errors are right is 1."""
+    second = flux[:, 1:-1] - 0.5 * (flux[:, :-2] + flux[:, 2:])
+    good = (ivar[:, 1:-1] > 0) & (ivar[:, :-2] > 0) & (ivar[:, 2:] > 0)
+    variance = 1 / np.where(ivar > 0, ivar, 1)
+    expected = np.sqrt(variance[:, 1:-1] + 0.25 * (variance[:, :-2] + variance[:, 2:]))
+    ratio = np.where(good, np.abs(second) / expected, np.nan)
+    enough = good.sum(1) > 30
+    return np.where(enough, np.nanmedian(np.where(enough[:, None], ratio, 1), axis=1) / TYPICAL, 1)
+
+
+def _unexplained(world: fit.World, seen: Observed, spectrum: torch.Tensor) -> np.ndarray:
+    """Compute the share of lines that a star (n, 3136) leaves; noise is taken from neighbouring pixels, (n,)."""
+    residual, lineless = (
+        world.continuum.best(x, seen)[2].numpy() for x in (spectrum, torch.ones_like(spectrum))
+    )
+    noise = _noise(seen.flux.numpy(), seen.ivar.numpy()) ** 2 * (seen.ivar > 0).sum(1).numpy()
+    # lines must stand out of the noise's own scatter to be counted
+    least = 4 * np.sqrt(2 * noise)
+    return (residual - noise).clip(0) / np.maximum(lineless - noise, least)
+
+
+@lru_cache(maxsize=1)
+def _moving(world: fit.World) -> tuple[np.ndarray, np.ndarray]:
+    """Compute templates less their continuum at every velocity of ``FAST``, (m, 3136), and the velocities, (m,)."""
+    rest = world.emulated(torch.tensor(TEMPLATES)).numpy() - 1
+    shifts = np.arange(-FAST, FAST + 1)
+    velocity = SPEED_OF_LIGHT * (10 ** (DLOGLAM * shifts) - 1)
+    padded = np.pad(rest, ((0, 0), (FAST, FAST)))
+    moved = [padded[:, FAST - s : FAST - s + N_PIXELS] for s in shifts]
+    return np.concatenate(moved).astype("f4"), np.repeat(velocity, len(TEMPLATES))
+
+
+def _velocity(world: fit.World, flux: np.ndarray, ivar: np.ndarray) -> Arrays:
+    """Cross-correlate with templates of free depth: velocity (n,), and what χ² gains beyond the prior's, (n,)."""
+    template, velocity = _moving(world)
+    weighted = (np.where(ivar > 0, flux - 1, 0) * ivar).astype("f4") @ template.T
+    power = ivar.astype("f4") @ (template**2).T
+    gain = weighted.clip(0) ** 2 / power.clip(1e-6)
+    inside = np.abs(velocity) <= prior.RV_MAX + 0.5 * PIXEL_VELOCITY
+    best = gain.argmax(1)
+    return velocity[best], gain.max(1) - gain[:, inside].max(1)
 
 
 def _scaled(flux, ivar, by):
@@ -182,7 +320,7 @@ class _Errors:
     def inflation(self):
         """s for which half of the residuals are within 0.6745 σ, by bisection, (n,)."""
         rows = zip(self.residual, self.variance, self.model, self.good, strict=True)
-        return np.array([_bisect(*(part[good] for part in parts)) for *parts, good in rows])
+        return np.array([_inflation(*(part[good] for part in parts)) for *parts, good in rows])
 
     def ivar(self, inflation, with_model):
         """Inverse variance with errors that grew by ``inflation`` (n,), and with the model's; 0 at bad pixels."""
@@ -190,12 +328,16 @@ class _Errors:
         return np.where(self.good, 1 / variance, 0.0)
 
 
-def _bisect(residual, variance, model):
+def _inflation(residual: np.ndarray, variance: np.ndarray, model: np.ndarray) -> float:
+    """Find s of one spectrum; the model's error alone may explain all there is, which is no reason to shrink s."""
+
+    def too_small(s: float) -> bool:
+        return bool(np.median(residual / np.sqrt(s**2 * variance + model)) > TYPICAL)
+
     low, high = INFLATION
+    if np.median(residual / np.sqrt(variance + model)) < TYPICAL * low:
+        low = SHRUNK
     for _ in range(30):
         middle = np.sqrt(low * high)
-        if np.median(residual / np.sqrt(middle**2 * variance + model)) > 0.6745:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if too_small(middle) else (low, middle)
     return float(np.sqrt(low * high))

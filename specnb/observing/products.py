@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import astropy.units as u
 import numpy as np
@@ -13,18 +14,26 @@ from astropy.table import Table
 from specnb import storage, validate
 from specnb.denoising import networks
 from specnb.grid import LOGLAM, WAVE
-from specnb.labels import inference
+from specnb.labels import flows
 from specnb.observed import Observed
 from specnb.observing import flags
-from specnb.observing.native import Observation
+from specnb.observing.native import Observation, telluric
 from specnb.sampling import posterior
 from specnb.spectral_lines import anomalies
-from specnb.world import prior
+from specnb.world import prior, streams
 
 MODEL = "bounded"
 """The denoiser of products."""
 
-DRAWS, LABEL_DRAWS = 64, 512
+LABEL_DRAWS, AT_ONCE = 512, 64
+
+EMISSION = {
+    "Hγ": 4341.7, "Hβ": 4862.7, "[O III]": 5008.2, "Hα": 6564.6, "[N II]": 6585.3, "[S II]": 6718.3,
+}  # fmt: skip
+"""Lines that may stand in emission, Å in vacuum."""
+
+BRIGHT, SURE, NEAR = 0.1, 6.0, 3e-3
+"""Height of emission in units of the continuum, its significance, and how near to its place it is, Δλ/λ."""
 
 
 @dataclass
@@ -35,7 +44,7 @@ class Products:
     ----------
     observation : native.Observation
     denoised, uncertainty : numpy.ndarray
-        Posterior mean of the clean spectrum, and the standard deviation of draws, (3136,).
+        Posterior mean of the clean spectrum, and its standard deviation, (3136,).
     labels : astropy.table.Table
         Draws, one row, as of :func:`specnb.infer`.
     anomalies : astropy.table.Table
@@ -46,6 +55,8 @@ class Products:
         0 if nothing speaks against the result.
     warnings : list of str
         A sentence for each flag.
+    velocity : float
+        Where templates agree best, km/s; differs from the draws of a star that is faster than the prior.
     """
 
     observation: Observation
@@ -56,6 +67,12 @@ class Products:
     distance: float
     flags: flags.Quality
     warnings: list[str]
+    velocity: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether no flag says that this is not to be used."""
+        return flags.good(self.flags)
 
 
 def distance(observed: Observed) -> np.ndarray:
@@ -77,6 +94,71 @@ def edges(labels: np.ndarray) -> list[str]:
     ]  # most stars of the disc lie near its lower end
 
 
+def at_edge(labels: Table, row: int = 0) -> dict[str, tuple[float, float]]:
+    """Compute for each label the share of draws in the lowest and in the highest 1 % of the prior."""
+    draws = np.stack([np.asarray(labels[name][row], "f8") for name in prior.LABELS], -1)
+    p = prior.probabilities(torch.from_numpy(draws)).numpy()
+    low, high = (p <= flags.EDGE).mean(0), (p >= 1 - flags.EDGE).mean(0)
+    return {k: (float(a), float(b)) for k, a, b in zip(prior.LABELS, low, high, strict=True)}
+
+
+def emission(windows: Table) -> list[str]:
+    """Name the lines that stand in emission among windows that nothing explains."""
+    bright = (windows["depth"] < -BRIGHT) & (windows["snr"] > SURE)
+    waves = np.asarray(windows["wave"], "f8")[np.asarray(bright, bool)]
+    return [name for name, w in EMISSION.items() if (np.abs(waves / w - 1) < NEAR).any()]
+
+
+def longest_gap(ivar: np.ndarray) -> int:
+    """Count the pixels of the longest run without data inside of what was observed; telluric bands do not count."""
+    good = np.flatnonzero((ivar > 0) | telluric())
+    return int(np.diff(good).max(initial=1)) - 1
+
+
+def labels_of(observed: Observed, keys: list[int], seed: int) -> Table:
+    """Draw labels as :func:`specnb.infer` does; those of a spectrum depend on ``seed`` and its own key alone."""
+    flow = flows.load(str(observed.device))
+    parts = []
+    for first in range(0, len(observed), AT_ONCE):
+        some = observed[first : first + AT_ONCE].filled(flow.denoiser.mean)
+        rngs = [streams.of_spectrum(seed, k, some.device) for k in keys[first : first + AT_ONCE]]
+        noise = [torch.randn(LABEL_DRAWS, 6, generator=g, device=some.device) for g in rngs]
+        parts.append(prior.from_normal(flow.draw(torch.stack(noise), some)[0]))
+    drawn = torch.cat(parts).cpu().numpy()
+    return Table(
+        {name: drawn[..., k] * unit for k, (name, unit) in enumerate(prior.LABELS.items())}
+    )
+
+
+def facts_of(observation: Observation, labels: Table, windows: Table, away: float) -> flags.Facts:
+    """Gather what the flags of a spectrum are judged by; ``labels`` has one row."""
+    found = observation.fit
+    teff, m_h = (np.asarray(labels[name][0]) for name in ("teff", "m_h"))
+    warm, poor = flags.EMPTY
+    return flags.Facts(
+        edges=edges(found.labels),
+        broader=float(found.broader),
+        inflation=float(found.inflation),
+        chi2=float(found.chi2),
+        unexplained=len(windows),
+        distance=away,
+        snr=observation.snr,
+        resolution=observation.meta.get("resolution"),
+        at_edge=at_edge(labels),
+        cool=float(np.mean(teff < flags.COOL)),
+        empty=float(np.mean((teff > warm) & (m_h < poor))),
+        lines_left=float(found.unexplained),
+        velocity=float(found.velocity),
+        faster=float(found.faster),
+        emission=emission(windows),
+        gap=longest_gap(observation.ivar),
+        cosmic_rays=observation.cosmic_rays,
+        pixels=int((observation.ivar > 0).sum()),
+        resampled=observation.resampled,
+    )
+
+
+@torch.no_grad()
 def process(observations: list[Observation], seed: int = 0) -> list[Products]:
     """Denoise observations and infer their labels.
 
@@ -84,7 +166,7 @@ def process(observations: list[Observation], seed: int = 0) -> list[Products]:
     ----------
     observations : list of native.Observation
     seed : int
-        Of the draws; those of a spectrum do not depend on the others.
+        Of the draws; those of a spectrum do not depend on the others, nor on its place among them.
 
     Returns
     -------
@@ -95,36 +177,39 @@ def process(observations: list[Observation], seed: int = 0) -> list[Products]:
     flux, ivar = (np.stack([getattr(o, name) for o in observations]) for name in ("flux", "ivar"))
     observed, _ = validate.spectra(flux, ivar)
     clean = networks.load(MODEL).denoise(observed)
-    labels = inference.draws(observed, LABEL_DRAWS, seed)
+    labels = labels_of(observed, [o.key for o in observations], seed)
+    low, high = posterior.band_of(observed, networks.load(MODEL))
+    spread = (high - low) / 2
     away, odd = distance(observed), anomalies.find(observed, clean)
     out = []
-    for i, (observation, one) in enumerate(zip(observations, observed.split(1), strict=True)):
-        spread = posterior.draws(one, DRAWS, seed)[0].numpy().std(0, ddof=1)
-        windows = odd[odd["spectrum"] == i]
+    for i, observation in enumerate(observations):
+        windows, row = odd[odd["spectrum"] == i], labels[i : i + 1]
         windows["spectrum"] = 0
-        found = observation.fit
-        facts = flags.Facts(
-            edges=edges(found.labels),
-            broader=float(found.broader),
-            inflation=float(found.inflation),
-            chi2=float(found.chi2),
-            unexplained=len(windows),
-            distance=float(away[i]),
-            snr=observation.snr,
-            resolution=observation.meta.get("resolution"),
-        )
-        made = clean[i].numpy(), spread, labels[i : i + 1], windows, facts.distance
-        out.append(Products(observation, *made, *flags.judge(facts)))
+        facts = facts_of(observation, row, windows, float(away[i]))
+        made = clean[i].numpy(), spread[i].numpy(), row, windows, facts.distance
+        out.append(Products(observation, *made, *flags.judge(facts), facts.velocity))
     return out
 
 
-def quantiles(products: Products) -> dict:
+def limit(products: Products, label: str) -> str:
+    """Say the 95 % limit of a label whose interval ends at the prior's edge: ``"<4.6"``, ``">48"``, or nothing."""
+    draws = np.asarray(products.labels[label][0], "f8")
+    low, high = at_edge(products.labels)[label]
+    if max(low, high) <= flags.LIMIT:
+        return ""
+    return f">{np.percentile(draws, 5):.3g}" if high > low else f"<{np.percentile(draws, 95):.3g}"
+
+
+def quantiles(products: Products) -> dict[str, Any]:
     """Compute name → value of one row of the table of labels; 16, 50 and 84 % of every label."""
-    row = {}
+    row: dict[str, Any] = {}
     for name in prior.LABELS:
         draws = np.asarray(products.labels[name][0], "f8")
+        if name == "rv" and products.flags & flags.Quality.RV_EDGE:
+            draws = np.full(3, np.sign(products.velocity) * prior.RV_MAX)
         for q in (16, 50, 84):
             row[f"{name}_{q}"] = float(np.percentile(draws, q))
+    row["vsini_limit"] = limit(products, "vsini")
     found = products.observation.fit
     row |= {
         "snr": products.observation.snr,
@@ -132,7 +217,8 @@ def quantiles(products: Products) -> dict:
         "inflation": float(found.inflation),
     }
     row |= {"distance": products.distance, "anomalies": len(products.anomalies)}
-    row |= {"good": not products.flags, "flags": int(products.flags)}
+    row |= {"cosmic_rays": products.observation.cosmic_rays}
+    row |= {"good": products.good, "flags": int(products.flags)}
     return row | {"warnings": "; ".join(products.warnings + products.observation.notes)}
 
 
@@ -164,12 +250,16 @@ def to_fits(products: Products, name: str | Path) -> fits.HDUList:
     header["CHI2"] = (float(o.fit.chi2), "a pixel, of the fit to the file's errors")
     header["INFLATE"] = (float(o.fit.inflation), "factor of the file's errors")
     header["DISTANCE"] = (products.distance, "from the stars of training")
-    header["QUALITY"] = (not products.flags, "nothing speaks against the result")
+    header["COSMICS"] = (o.cosmic_rays, "pixels masked as cosmic rays")
+    header["QUALITY"] = (products.good, "no flag says: do not use")
     header["FLAGS"] = (int(products.flags), "bits of specnb.observing.flags.Quality")
     row = quantiles(products)
     for label, unit in prior.LABELS.items():
         low, middle, high = (row[f"{label}_{q}"] for q in (16, 50, 84))
-        header[label[:8].upper()] = (round(middle, 4), f"{unit}, 68 % in {low:.4g} ... {high:.4g}")
+        comment = f"{unit}, 68 % in {low:.4g} ... {high:.4g}"
+        if label == "vsini" and row["vsini_limit"]:
+            comment = f"{unit}, 95 % limit {row['vsini_limit']}"
+        header[label[:8].upper()] = (round(middle, 4), comment)
     for text in products.warnings + o.notes:
         header["HISTORY"] = (
             text.replace("χ²", "chi2").replace("±", "+-").encode("ascii", "replace").decode()

@@ -295,10 +295,22 @@ def band(
 def band_of(observed: Observed, model: SubspaceDenoiser | None = None) -> tuple[Tensor, Tensor]:
     """Compute the band as :func:`band` does, of observations that were checked; (n, 3136) each."""
     model = model or networks.load("bounded", str(observed.device))
-    low, high = [], []
-    for star in observed.filled(model.mean).split(1):
-        mean, covariance, basis, own = LocalPosterior(model, star).gaussian()
-        scatter = (((basis @ covariance[0].float()) * basis).sum(1) + own[0]).sqrt()
-        low.append(mean[0] - scatter)
-        high.append(mean[0] + scatter)
-    return torch.stack(low), torch.stack(high)
+    parts = [_band(part, model) for part in observed.filled(model.mean).split(model.AT_ONCE)]
+    low, high = (torch.cat(side) for side in zip(*parts, strict=True))
+    return low, high
+
+
+def _band(observed: Observed, model: SubspaceDenoiser) -> tuple[Tensor, Tensor]:
+    r"""Compute the band of spectra that fit into memory together.
+
+    :math:`\sum_{kl} C_{kl} B_{ik} B_{il}` is linear in the products of columns, which the model keeps: one product of
+    matrices for all spectra.
+    """
+    local = LocalPosterior(model, observed)
+    covariance = local.linear.left(*local.wide)
+    i, j = torch.triu_indices(model.rank, model.rank, device=observed.device)
+    twice = torch.where(i == j, 1.0, 2.0)  # each pair stands for two of the sum
+    of_star = (twice * covariance[:, i, j].float()) @ model.pairs.mT
+    free = observed.noise**2 / (model.diagonal + observed.noise**2)  # what a pixel's flux leaves
+    scatter = (free**2 * of_star.clamp(min=0) + model.diagonal * free).sqrt()
+    return local.mean - scatter, local.mean + scatter

@@ -62,3 +62,9 @@ def test_flagged_is_a_share_of_products():
     found = your_spectra.flagged({"inside": [Made(0), Made(4), Made(0), Made(0)], "none": []})
     assert set(found) == {"inside"}
     assert found["inside"].value == 0.25
+
+
+def test_flag_rates_are_shares_of_halves(mock):
+    found = your_spectra.flag_rates(mock[0])
+    assert set(found) <= {"inside, learnt", "inside, judged"}
+    assert all(0 <= rate.low <= rate.value <= rate.high <= 1 for rate in found.values())
