@@ -124,10 +124,7 @@ class Job:
         """Return the rows of the files, what failed and why, and what is to be said of it."""
         old = self._old(found, journal)
         if old is not None and self.folder is None:  # made of the same files already
-            self._end(
-                old, _failed(self.table, found), as_json, "is there already; give --overwrite"
-            )
-            return False
+            return old, _failed(self.table, found), "is there already; give --overwrite"
         if journal.others:
             _say(f"{journal.others} files were finished with other settings; they are not used")
         kept = self._finished_before(found, journal, old)

@@ -1,6 +1,6 @@
 """The commands with a cheap stand-in for the networks: ``python fast.py infer …``, in worker processes, too.
 
-What a spectrum gives depends on its flux alone. A file ``slow`` in the folder of ``FAST_FOLDER`` makes a batch wait for a
+What a spectrum gives depends on its flux alone. A file ``slow`` in FAST_FOLDER makes a batch wait for a
 tenth of a second a spectrum; a spectrum whose object is called KILL ends its process.
 """
 
@@ -22,7 +22,9 @@ def process(prepared, seed=0):
         time.sleep(0.1 * len(prepared))
     if any(p.meta["object"] == "KILL" for p in prepared):
         os.kill(os.getpid(), signal.SIGKILL)
-    return [SimpleNamespace(x=float(np.median(p.flux)), p=p, warnings=[], flags=0) for p in prepared]
+    return [
+        SimpleNamespace(x=float(np.median(p.flux)), p=p, warnings=[], flags=0) for p in prepared
+    ]
 
 
 def table(names, made):
@@ -44,8 +46,15 @@ def to_fits(one, name):
     return fits.HDUList([fits.PrimaryHDU(header=header)])
 
 
-native.normalised = lambda prepared: prepared
-products.process, products.table, products.to_fits = process, table, to_fits
+def install(put=setattr):
+    """Put the stand-ins in place."""
+    put(native, "normalised", lambda prepared: prepared)
+    for function in (process, table, to_fits):
+        put(products, function.__name__, function)
+
+
+if __name__ in ("__main__", "__mp_main__"):
+    install()
 
 if __name__ == "__main__":
     from specnb.cli import app
