@@ -1,9 +1,9 @@
 """Mutate files of every layout that survey_files writes, and see what reading them does: ``make fuzz``.
 
-A case is a number: the same number, the same mutation. Cases run in a process of their own with 2 GB of memory and 10 s
-each. A case is clean if readers and ``native.prepare`` (and, of one case in 200, the normalisation) return finite
-numbers or raise what the commands turn into a sentence. Found are: another exception, a hang, a dead process, more memory,
-anything unpickled, a file written or a process started, numbers that are not finite.
+A case is a number: the same number, the same mutation. Cases run in a process of their own with 2 GB of memory and
+10 s each. A case is clean if readers and ``native.prepare`` (and, of one case in 200, the normalisation) return finite
+numbers or raise what the commands turn into a sentence. Found are: another exception, a hang, a dead process, more
+memory, anything unpickled, a file written or a process started, numbers that are not finite.
 
     python tools/fuzz.py --minutes 10 --seed 0 -o build/fuzz.json
 """

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 from specnb.cli.inputs import Source
@@ -43,6 +44,19 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore Ctrl-C: a process that hears it while it imports prints a traceback."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class Pool:
     """Processes that are replaced when one of them dies."""
 
@@ -52,12 +66,13 @@ class Pool:
 
     def submit(self, batch: list[Source], workers: int) -> Future:
         """Hand a batch to a process."""
-        self.pool = self.pool or _pool(workers)
-        try:
-            return self.pool.submit(compute, batch, *self.rest)
-        except BrokenProcessPool:  # one died with nothing to do
-            self.end()
-            self.pool = _pool(workers)
+        if self.pool is not None:
+            try:
+                return self.pool.submit(compute, batch, *self.rest)
+            except BrokenProcessPool:  # one died with nothing to do
+                self.end()
+        self.pool = _pool(workers)
+        with _deaf():  # processes start here, and inherit it
             return self.pool.submit(compute, batch, *self.rest)
 
     def end(self) -> None:

@@ -22,7 +22,7 @@ def test_mutated_files_are_read_or_refused(originals, tmp_path):
     assert {"lamost", "lamost-rows", "sdss", "wcs"} <= set(originals)
     outcomes, kinds = set(), set()
     for case in range(60):
-        layout, kind, content, packed = fuzz.mutated(originals, case)
+        _, kind, content, packed = fuzz.mutated(originals, case)
         path = tmp_path / f"{case}{'.fits.gz' if packed else '.fits'}"
         path.write_bytes(content)
         outcomes.add(fuzz.examine(path, 1))
