@@ -98,7 +98,7 @@ def find(arguments: Iterable[str], endings: tuple[str, ...], output: Path) -> Fo
                 found.bad[shown(path)] = f"{shown(path)!r}: {error.strerror}"
                 continue
             key = f"{shown(absolute)}|{state.st_size}|{state.st_mtime_ns}"
-            found.sources.append(Source(path, shown(path), stem(relative), key))
+            found.sources.append(Source(path, shown(path), stem(shown(relative)), key))
     found.sources = _apart(found.sources)
     return found
 

@@ -68,6 +68,8 @@ class Journal:
         except ImportError:
             return  # no locks on this system
         except BlockingIOError as error:
+            self._lock.close()
+            self._lock = None
             raise UsageError(f"another run writes to {str(self.folder)!r}; wait for it") from error
         except OSError:
             return  # no locks on this file system
