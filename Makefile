@@ -4,15 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROFILE ?= quick
+FUZZ_MINUTES ?= 10
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help book test test-fast test-slow test-browser lint bench lab clean
+.PHONY: help book test test-fast test-slow test-browser lint bench fuzz lab clean
 
 help:
 	@echo "make book   execute the notebooks (PROFILE=$(PROFILE)) and build build/book/_build/html"
 	@echo "make test   pytest and nbval"
 	@echo "make lab    JupyterLab on the notebooks"
 	@echo "make bench  benchmarks; make test-slow, make test-browser (needs Chromium), make lint, make clean"
+	@echo "make fuzz   mutated files against the readers, for FUZZ_MINUTES=$(FUZZ_MINUTES)"
 
 $(READY): pyproject.toml constraints.txt
 	@echo "== installing into $(VENV) (about 2 GB; a few minutes the first time)"
@@ -52,6 +54,9 @@ test-browser: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m pytest -s benchmarks -o python_files='bench_*.py' --benchmark-columns=min,median,ops
+
+fuzz: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python tools/fuzz.py --minutes $(FUZZ_MINUTES)
 
 lab: $(READY)
 	@$(BIN)/jupyter lab notebooks

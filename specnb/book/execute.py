@@ -1,9 +1,11 @@
 """Execute notebooks with papermill, accept only what really ran, and build the book from it.
 
 papermill rewrites its output in place after every cell and Jupyter Book builds failed notebooks without a word, so a
-notebook is run into ``*.failed.ipynb``, examined, and only then moved to its place. A notebook whose source, package
-and parameters are unchanged is not run again. One that must wait for others says so in its metadata,
-``{"specnb": {"after": ["01_limit"]}}``; what is independent runs side by side.
+notebook is run into ``*.failed.ipynb``, examined, and only then moved to its place. A notebook whose source, package,
+parameters and data (files in folders that parameters name) are unchanged is not run again. One that must wait for
+others says so in its metadata, ``{"specnb": {"after": ["01_limit"]}}``; what is independent runs side by side. One that
+reads a user's data names what looks at them before anything runs, ``{"specnb": {"check": "your_spectra"}}``: the
+function ``check`` of that module of :mod:`specnb.experiments`, called with the parameters of its names.
 """
 
 import hashlib
@@ -22,7 +24,7 @@ import torch
 from jupyter_core.utils import ensure_event_loop
 
 from specnb import storage
-from specnb.book import answer, verdict
+from specnb.book import answer, given_data, verdict
 
 PROSE = ("_config.yml", "_toc.yml", "book")
 NO_NUMBERS = ("book", "cli")
@@ -60,12 +62,15 @@ def sources(package):
 def fingerprint(notebook, parameters, before=()):
     """Hash what the numbers of a notebook depend on.
 
-    Those are the notebook, torch's version, parameters, marks of what came before, and the package without what only
-    shows results or passes commands on (``NO_NUMBERS``): whoever edits the book runs no experiment again.
+    Those are the notebook, torch's version, parameters, the data that they name, marks of what came before, and the
+    package without what only shows results or passes commands on (``NO_NUMBERS``): whoever edits the book runs no
+    experiment again.
     """
     digest = hashlib.sha256(
         json.dumps([torch.__version__, parameters, list(before)], sort_keys=True).encode()
     )
+    if files := given_data.files(notebook, parameters):
+        digest.update(json.dumps(files).encode())
     package = Path(storage.__file__).parent
     digest.update(Path(notebook).name.encode() + b"\0" + Path(notebook).read_bytes())
     for path in sources(package):
@@ -105,7 +110,7 @@ def complaint(notebook):
     return None
 
 
-def execute(notebook, output, parameters):
+def execute(notebook, output, parameters, force=False):
     """Run one notebook.
 
     Parameters
@@ -114,6 +119,8 @@ def execute(notebook, output, parameters):
         Source and executed copy; a copy that could not be accepted is left as ``*.failed.ipynb`` instead.
     parameters : dict
         Values for its ``parameters`` cell.
+    force : bool
+        Run it though nothing changed.
 
     Returns
     -------
@@ -123,16 +130,18 @@ def execute(notebook, output, parameters):
     Raises
     ------
     ValueError
-        A parameter that the notebook does not have.
+        A parameter that the notebook does not have, a path that is not there, or data that lack something.
     RuntimeError
         The notebook failed.
     """
     notebook, output = Path(notebook).resolve(), Path(output)
     check(notebook, parameters)
+    parameters = given_data.located(notebook, parameters)
+    given_data.look(notebook, parameters)
     made_of = fingerprint(
         notebook, parameters, [mark(output.with_name(f"{name}.ipynb")) for name in after(notebook)]
     )
-    if mark(output) == made_of:
+    if mark(output) == made_of and not force:
         return False
     output.parent.mkdir(parents=True, exist_ok=True)
     failed = output.with_suffix(".failed.ipynb")
@@ -186,7 +195,7 @@ def order(notebooks):
     return graph
 
 
-def run(notebooks, stage, parameters, workers=None, say=print):
+def run(notebooks, stage, parameters, workers=None, say=print, force=False):
     """Run notebooks into ``stage/notebooks``; what is independent runs side by side.
 
     Parameters
@@ -200,6 +209,8 @@ def run(notebooks, stage, parameters, workers=None, say=print):
         How many at once; by default one for each core up to ``AT_ONCE``, and one where there is a GPU.
     say : callable
         Takes a line of progress.
+    force : bool
+        Run what has run with the same inputs, too.
 
     Returns
     -------
@@ -209,7 +220,8 @@ def run(notebooks, stage, parameters, workers=None, say=print):
     Raises
     ------
     ValueError
-        Before anything runs: no notebooks, two of one name, a parameter that one lacks, or a circle of waiting.
+        Before anything runs: no notebooks, two of one name, a parameter that one lacks, a path that is not there, data
+        that lack something, or a circle of waiting.
     RuntimeError
         Some failed; what does not wait for them was run nevertheless.
     """
@@ -225,6 +237,9 @@ def run(notebooks, stage, parameters, workers=None, say=print):
         )
     for path in notebooks:
         check(path, parameters)
+    given = {path: given_data.located(path, parameters) for path in notebooks}
+    for path in notebooks:
+        given_data.look(path, given[path])
     cores = os.cpu_count() or 1
     workers = min(
         workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(notebooks)
@@ -242,7 +257,8 @@ def run(notebooks, stage, parameters, workers=None, say=print):
                 ready and len(running) < workers
             ):  # nothing queues in the pool: Ctrl-C could not call it back
                 path = ready.pop(0)
-                running[pool.submit(_execute, path, outputs[path], parameters)] = path
+                job = pool.submit(_execute, path, outputs[path], given[path], force)
+                running[job] = path
             if not running:
                 break  # the rest waits for what failed
             for future in wait(running, return_when=FIRST_COMPLETED).done:

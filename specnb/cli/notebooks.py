@@ -41,12 +41,16 @@ def run(
     ] = None,
     stage: Stage = STAGE,
     workers: Workers = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="run what has run with the same inputs, too")
+    ] = False,
 ) -> None:
-    """Execute notebooks side by side; what has run with the same inputs is not run again."""
+    """Execute notebooks side by side; what has run with the same inputs and data is not run again."""
     with sentences():
         from specnb.book import execute
 
-        execute.run(notebooks or _all(), stage, _parameters(profile, p or []), workers)
+        parameters = _parameters(profile, p or [])
+        execute.run(notebooks or _all(), stage, parameters, workers, force=force)
 
 
 @app.command(rich_help_panel=BUILDERS)

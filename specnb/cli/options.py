@@ -24,10 +24,14 @@ Medium = Annotated[str | None, typer.Option(help="air or vacuum, where the file 
 Sources = Annotated[Path, typer.Argument(help="line lists, from `specnb grid sources`")]
 
 
+class UsageError(ValueError):
+    """A command that cannot be meant: it ends with exit status 2 before anything is computed."""
+
+
 def fail(error: Exception | str) -> NoReturn:
-    """End with a sentence in red and exit status 1."""
+    """End with a sentence in red: exit status 2 for a command that cannot be meant, else 1."""
     typer.secho(str(error), fg="red", err=True)
-    raise typer.Exit(1) from None
+    raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None
 
 
 @contextmanager

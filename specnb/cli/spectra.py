@@ -1,104 +1,31 @@
 """The commands for one's own spectra: denoise, infer, plot. One bad file never stops the others."""
 
 import io
-import json
-import warnings
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from specnb.cli.options import SPECTRA, Medium, Seed, fail, sentences
-
-if TYPE_CHECKING:
-    from specnb.observing.native import Prepared
-    from specnb.observing.products import Products
+from specnb.cli.options import SPECTRA, Medium, Seed, UsageError, sentences
 
 app = typer.Typer()
 
 Files = Annotated[
-    list[Path],
-    typer.Argument(help="FITS spectra: LAMOST low resolution, SDSS, or any that specutils reads"),
+    list[str],
+    typer.Argument(
+        help="FITS spectra, folders, patterns, @FILE with one of these a line, - for such a list on stdin"
+    ),
 ]
 Resolution = Annotated[float | None, typer.Option(help="λ/FWHM, where the file does not say")]
+Snr = Annotated[float | None, typer.Option(help="signal-to-noise, where a file has no errors")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is there")]
 Json = Annotated[bool, typer.Option("--json", help="say what was done as JSON, for machines")]
-CHUNK = 32
-CLEAN = (ValueError, TypeError, RuntimeError)
-"""What a spectrum may raise that cannot be processed; the others go on."""
-
-
-Reasons = dict[str, str]
-"""File → why it could not be processed."""
-
-
-def _prepared(
-    files: Sequence[Path], medium: str | None, resolution: float | None
-) -> tuple[dict[Path, "Prepared"], Reasons]:
-    """Read what can be read, and say why of the rest."""
-    from tqdm.auto import tqdm
-
-    from specnb.observing import native, readers
-
-    good: dict[Path, Prepared] = {}
-    bad: Reasons = {}
-    for path in tqdm(files, desc="reading", unit="file", disable=len(files) < 3):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                good[path] = native.prepare(readers.read(path), medium, resolution)
-        except CLEAN as error:
-            bad[str(path)] = _named(path, error)
-    return good, bad
-
-
-def _named(path: Path, error: Exception) -> str:
-    text = str(error)
-    return text if repr(str(path)) in text else f"{str(path)!r}: {text}"
-
-
-def _chunks(
-    files: Sequence[Path], medium: str | None, resolution: float | None, seed: int
-) -> Iterator[tuple[list[tuple[Path, "Products"]], Reasons]]:
-    """Make the products of files, some at a time: pairs of path and products, and reasons."""
-    from specnb.observing import native, products
-
-    def process(prepared: "list[Prepared]") -> "list[Products]":
-        return products.process(native.normalised(prepared), seed)
-
-    for first in range(0, len(files), CHUNK):
-        good, bad = _prepared(files[first : first + CHUNK], medium, resolution)
-        try:
-            made = dict(zip(good, process(list(good.values())), strict=True))
-        except CLEAN:  # one of them: which?
-            made = {}
-            for path, prepared in good.items():
-                try:
-                    (made[path],) = process([prepared])
-                except CLEAN as error:
-                    bad[str(path)] = _named(path, error)
-        yield list(made.items()), bad
-
-
-def _free(path: Path, overwrite: bool) -> Path:
-    if path.exists() and not overwrite:
-        raise ValueError(f"{str(path)!r} is there already; give --overwrite or another name")
-    return path
-
-
-def _end(done: list[dict[str, Any]], bad: Reasons, as_json: bool) -> None:
-    """Say what was done and what was not; exit status 1 if anything was not."""
-    if as_json:
-        typer.echo(json.dumps({"done": done, "failed": bad}, indent=1))
-    else:
-        for entry in done:
-            note = f"  ({'; '.join(entry['warnings'])})" if entry.get("warnings") else ""
-            typer.echo(f"{entry['file']} -> {entry['output']}{note}")
-        for reason in bad.values():
-            typer.secho(f"failed: {reason}", fg="red", err=True)
-    if bad:
-        raise typer.Exit(1)
+Processes = Annotated[
+    int, typer.Option("--workers", min=1, help="processes, of one thread each; 1: this one")
+]
+Progress = Annotated[
+    bool, typer.Option("--progress", help="show progress where stderr is no terminal, too")
+]
 
 
 @app.command(rich_help_panel=SPECTRA)
@@ -109,64 +36,51 @@ def denoise(
     ),
     medium: Medium = None,
     resolution: Resolution = None,
+    snr: Snr = None,
     seed: Seed = 0,
+    workers: Processes = 1,
     overwrite: Overwrite = False,
+    progress: Progress = False,
     as_json: Json = False,
 ) -> None:
-    """Denoise spectra into NAME.denoised.fits: flux, denoised flux, uncertainty, continuum, warnings."""
-    from specnb import storage
-    from specnb.observing import products
+    """Denoise spectra into NAME.denoised.fits: flux, denoised flux, uncertainty, continuum, warnings.
 
-    done: list[dict[str, Any]] = []
-    bad: Reasons = {}
-    for some, failed in _chunks(files, medium, resolution, seed):
-        bad |= failed
-        for path, one in some:
-            target = output / (path.name.removesuffix(".gz").rsplit(".", 1)[0] + ".denoised.fits")
-            try:
-                buffer = io.BytesIO()
-                products.to_fits(one, path).writeto(buffer)
-                storage.write_bytes(_free(target, overwrite), buffer.getvalue())
-            except (ValueError, OSError) as error:
-                bad[str(path)] = f"{str(path)!r}: {error}"
-                continue
-            done.append({"file": str(path), "output": str(target), "warnings": one.warnings})
-    _end(done, bad, as_json)
+    OUTPUT/index.ecsv lists them with their labels. Folders are mirrored. Interrupted, the same command goes on.
+    """
+    with sentences():
+        from specnb.cli import batch
+
+        if output.exists() and not output.is_dir():
+            raise UsageError(f"{str(output)!r} is a file; give a folder for the denoised spectra")
+        settings = batch.settings(medium, resolution, snr, seed)
+        job = batch.Job(output / "index.ecsv", output, settings, workers, overwrite)
+        job.run(files, progress, as_json)
 
 
 @app.command(rich_help_panel=SPECTRA)
 def infer(
     files: Files,
-    output: Annotated[Path, typer.Option("-o", help="table, .ecsv")] = Path("labels.ecsv"),
+    output: Annotated[
+        Path, typer.Option("-o", help="table: .ecsv, .fits, .parquet or .csv")
+    ] = Path("labels.ecsv"),
     medium: Medium = None,
     resolution: Resolution = None,
+    snr: Snr = None,
     seed: Seed = 0,
+    workers: Processes = 1,
     overwrite: Overwrite = False,
+    progress: Progress = False,
     as_json: Json = False,
 ) -> None:
-    """Infer labels: a row a spectrum with 16, 50 and 84 %, χ², anomalies and warnings."""
-    from specnb import storage
-    from specnb.observing import products
+    """Infer labels: a row a spectrum with 16, 50 and 84 %, χ², anomalies and warnings.
 
-    names: list[Path] = []
-    made: list[Products] = []
-    bad: Reasons = {}
+    What failed is listed in OUTPUT's name with .failed.ecsv. Interrupted, the same command goes on.
+    """
     with sentences():
-        _free(output, overwrite)
-    for some, failed in _chunks(files, medium, resolution, seed):
-        bad |= failed
-        names += [path for path, _ in some]
-        made += [one for _, one in some]
-    if made:
-        buffer = io.StringIO()
-        products.table(names, made).write(buffer, format="ascii.ecsv")
-        storage.write_bytes(output, buffer.getvalue().encode())
-    done = [
-        {"file": str(n), "output": str(output), "warnings": p.warnings}
-        | ({"labels": products.quantiles(p)} if as_json else {})
-        for n, p in zip(names, made, strict=True)
-    ]
-    _end(done, bad, as_json)
+        from specnb.cli import batch
+
+        settings = batch.settings(medium, resolution, snr, seed)
+        batch.Job(output, None, settings, workers, overwrite).run(files, progress, as_json)
 
 
 @app.command(rich_help_panel=SPECTRA)
@@ -177,20 +91,23 @@ def plot(
     ),
     medium: Medium = None,
     resolution: Resolution = None,
+    snr: Snr = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Plot a spectrum, the denoised one with its error band, three lines, and anomalies."""
     with sentences():
         from specnb import plotting, storage
+        from specnb.cli import batch, work
 
         plotting.style()
-        _free(output, overwrite)
-        ((some, bad),) = _chunks([file], medium, resolution, seed)
-        if bad:
-            fail(next(iter(bad.values())))
+        settings = batch.settings(medium, resolution, snr, seed)
+        if output.is_dir():
+            raise UsageError(f"{str(output)!r} is a folder; give a file, such as spectrum.png")
+        if output.exists() and not overwrite:
+            raise ValueError(f"{str(output)!r} is there already; give --overwrite or another name")
         buffer = io.BytesIO()
-        plotting.products(some[0][1], file.name).savefig(
+        plotting.products(work.one(file, settings), file.name).savefig(
             buffer, format=output.suffix.lstrip(".") or "png", dpi=120
         )
         storage.write_bytes(output, buffer.getvalue())

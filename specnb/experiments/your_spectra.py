@@ -28,6 +28,15 @@ from specnb.world.stars import simulate
 SURVEY = ("teff", "logg", "feh")
 """Columns of a survey's labels."""
 
+NEEDED = ("file", "desig", *SURVEY)
+"""Columns of labels.csv."""
+
+NEEDED_OF_PAIRS = ("file", "subclass", "GroupID")
+"""Columns of index.csv."""
+
+PLACES = ("../real/lamost", "../real/pairs")
+"""Where a clone keeps real spectra, seen from its notebooks: the only folders that may be missing."""
+
 BINS = {"all": (0, np.inf), "S/N < 30": (0, 30), "30 to 70": (30, 70), "70 and more": (70, np.inf)}
 """Bins of S/N, the upper edge belongs to the next."""
 
@@ -146,8 +155,56 @@ def pulls(first, second):
     return (a.mean(1) - b.mean(1)) / np.sqrt(a.var(1) + b.var(1))
 
 
+def _lacks(folder: Path, name: str, columns: tuple[str, ...]) -> list[str]:
+    """Say what a folder lacks to be a set of spectra with a table."""
+    path = folder / name
+    if not folder.is_dir():
+        return [f"{str(folder)!r} is no folder that is there"]
+    if not path.exists():
+        return [f"{str(folder)!r} lacks {name} with columns {', '.join(columns)}"]
+    try:
+        table = Table.read(path)
+    except Exception as error:  # whatever a reader of tables says of a foreign file
+        return [f"{str(path)!r} is no table: {error}"]
+    if missing := [column for column in columns if column not in table.colnames]:
+        return [f"{str(path)!r} lacks {', '.join(missing)}; it has {', '.join(table.colnames)}"]
+    if not len(table):
+        return [f"{str(path)!r} has no rows"]
+    gone = [str(file) for file in table["file"] if not (folder / str(file)).exists()]
+    some = f"{', '.join(gone[:3])}{' …' if len(gone) > 3 else ''}"
+    return [f"{str(folder)!r} lacks {len(gone)} files of {name}: {some}"] if gone else []
+
+
+def _may_be_missing(folder: Path) -> bool:
+    """Tell whether a folder is where a clone would keep real spectra, and is not there."""
+    places = {Path(place).parts for place in PLACES}
+    return not folder.exists() and folder.parts[-3:] in places
+
+
+def check(real: Path | str, pairs: Path | str) -> None:
+    """Look at the folders of notebook 10 before anything runs.
+
+    Parameters
+    ----------
+    real, pairs : path
+        Folders with ``labels.csv`` and ``index.csv``; those of ``PLACES`` may be missing.
+
+    Raises
+    ------
+    ValueError
+        What they lack, all of it.
+    """
+    lacks: list[str] = []
+    if not _may_be_missing(Path(real)):
+        lacks += _lacks(Path(real), "labels.csv", NEEDED)
+    if not _may_be_missing(Path(pairs)):
+        lacks += _lacks(Path(pairs), "index.csv", NEEDED_OF_PAIRS)
+    if lacks:
+        raise ValueError("; ".join(lacks))
+
+
 def survey(real, n: int, seed: int):
-    """Open a survey: that of a folder with ``labels.csv``, or a mock survey of ``n`` stars.
+    """Open a survey: that of a folder with ``labels.csv``, or a mock survey of ``n`` stars if that of ``PLACES`` lacks.
 
     Returns
     -------
@@ -155,9 +212,16 @@ def survey(real, n: int, seed: int):
     table : astropy.table.Table
         Of its ``labels.csv``.
     is_real : bool
+
+    Raises
+    ------
+    ValueError
+        Another folder, and what it lacks.
     """
     folder = Path(real)
-    is_real = (folder / "labels.csv").exists()
+    is_real = not _may_be_missing(folder)
+    if is_real and (lacks := _lacks(folder, "labels.csv", NEEDED)):
+        raise ValueError("; ".join(lacks))
     if not is_real:
         folder = Path(tempfile.mkdtemp())
         mock_survey(folder, n, seed + 11)

@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from typer.testing import CliRunner
 
 from specnb import storage
-from specnb.book import execute
+from specnb.book import execute, given_data
 from specnb.cli import app
 
 
@@ -53,6 +53,57 @@ def test_only_what_changes_numbers_runs_a_notebook_again(tmp_path, monkeypatch):
     real = {p.parts[-2] for p in execute.sources(storage.ROOT / "specnb")}
     assert {"experiments", "world", "assets"} <= real
     assert not real & {"book", "cli"}
+
+
+def test_a_notebook_runs_again_when_its_data_changed_or_when_it_is_told_to(tmp_path):
+    """Data are the files of a folder that a parameter names, beside the notebook or given."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "a.txt").write_text("a")
+    source = notebook(tmp_path / "a.ipynb", 'real = "./data"\noutput = "."')
+    first = execute.fingerprint(source, {})
+    (tmp_path / "new.json").write_text("what a notebook writes is no input")
+    assert execute.fingerprint(source, {}) == first
+    (folder / "b.txt").write_text("b")
+    assert execute.fingerprint(source, {}) != first
+    out = tmp_path / "out.ipynb"
+    assert execute.execute(source, out, {"real": str(folder)})
+    assert not execute.execute(source, out, {"real": str(folder)})
+    (folder / "a.txt").write_text("longer")
+    assert execute.execute(source, out, {"real": str(folder)})
+    assert execute.execute(source, out, {"real": str(folder)}, force=True)
+
+
+def test_a_folder_that_is_not_there_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = notebook(tmp_path / "a.ipynb", 'profile = "smoke"\nreal = "../nowhere/own"')
+    assert given_data.located(source, {"profile": "quick"}) == {"profile": "quick"}
+    (tmp_path / "here").mkdir()
+    assert given_data.located(source, {"real": "here"}) == {"real": str(tmp_path / "here")}
+    result = CliRunner().invoke(app, ["run", str(source), "-p", "real=her", "--stage", "stage"])
+    assert result.exit_code == 1
+    assert f"-p real=her: '{tmp_path / 'her'}' is not there" in result.output
+    assert not (tmp_path / "stage").exists()
+
+
+def test_what_a_folder_lacks_is_said_before_anything_runs(tmp_path):
+    source = storage.ROOT / "notebooks" / "10_your_spectra.ipynb"
+
+    def said(labels):
+        (tmp_path / "labels.csv").write_text(labels)
+        with pytest.raises(ValueError, match=r"lacks|no rows|no table") as error:
+            execute.run([source], tmp_path / "stage", {"real": str(tmp_path)})
+        assert not (tmp_path / "stage").exists()
+        return str(error.value)
+
+    assert "lacks desig; it has file, teff" in said("file,teff,logg,feh\na.fits,1,2,3\n")
+    assert "lacks 1 files of labels.csv: a.fits" in said(
+        "file,desig,teff,logg,feh\na.fits,s,1,2,3\n"
+    )
+    assert "has no rows" in said("file,desig,teff,logg,feh\n")
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(ValueError, match=r"lacks labels\.csv with columns file, desig"):
+        execute.run([source], tmp_path / "stage", {"real": str(tmp_path)})
 
 
 def test_a_failing_notebook_leaves_no_output(tmp_path):

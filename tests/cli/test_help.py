@@ -39,7 +39,9 @@ def test_every_option_is_explained():
     for words in names:
         for line in shown(*words).splitlines():
             if re.match(r"│ +\*? +(-|[a-z]+ +<)|│ --", line):
-                assert re.search(r"> +(\[x>=1\] +)?[^ │\[]|--(help|curve|json|overwrite)", line), (
+                assert re.search(
+                    r"> +(\[x>=1\] +)?[^ │\[]|--(help|curve|json|overwrite|progress|force)", line
+                ), (
                     words,
                     line,
                 )

@@ -9,7 +9,7 @@ from specnb.metrics import Interval
 
 @pytest.fixture(scope="module")
 def mock():
-    folder, table, is_real = your_spectra.survey("no such folder", 2, 5)
+    folder, table, is_real = your_spectra.survey("../real/lamost", 2, 5)
     assert not is_real
     return folder, table
 
