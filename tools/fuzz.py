@@ -215,6 +215,10 @@ class Watch:
     """What a case did beside returning: an audit hook, which nothing can take out again."""
 
     WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+    FORBIDDEN = (
+        "pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.remove",
+        "os.rename", "os.mkdir", "socket.connect", "shutil.rmtree",
+    )  # fmt: skip
 
     def __init__(self, folder):
         self.folder, self.seen, self.on = str(folder), [], False
@@ -228,10 +232,10 @@ class Watch:
             inside = str(path).startswith((self.folder, "/dev/null"))
             if isinstance(flags, int) and flags & self.WRITES and not inside:
                 self.seen.append(f"opens {path!r} to write")
-        elif event in ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.remove",
-                       "os.rename", "os.mkdir", "socket.connect", "shutil.rmtree"):  # fmt: skip
-            if arguments[0] != "uname":  # Python's own ``platform``
-                self.seen.append(f"{event} {arguments[:2]!r}")
+        elif (
+            event in self.FORBIDDEN and arguments[0] != "uname"
+        ):  # that is Python's own ``platform``
+            self.seen.append(f"{event} {arguments[:2]!r}")
 
 
 def examine(path, case):

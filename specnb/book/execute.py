@@ -14,9 +14,11 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -34,12 +36,12 @@ AT_ONCE = 4
 """Notebooks side by side at most: a kernel takes about 1.5 GB."""
 
 
-def after(notebook):
+def after(notebook: Path | str) -> list[str]:
     """Name the notebooks that one waits for."""
     return nbformat.read(notebook, 4).metadata.get("specnb", {}).get("after", [])
 
 
-def mark(executed):
+def mark(executed: Path) -> str | None:
     """Return the fingerprint in an executed copy; None if there is none."""
     return (
         nbformat.read(executed, 4).metadata.get("specnb", {}).get("fingerprint")
@@ -48,7 +50,7 @@ def mark(executed):
     )
 
 
-def sources(package):
+def sources(package: Path) -> list[Path]:
     """List the files of the package that a notebook's numbers may depend on."""
     return [
         path
@@ -59,7 +61,9 @@ def sources(package):
     ]
 
 
-def fingerprint(notebook, parameters, before=()):
+def fingerprint(
+    notebook: Path | str, parameters: dict[str, Any], before: Iterable[str | None] = ()
+) -> str:
     """Hash what the numbers of a notebook depend on.
 
     Those are the notebook, torch's version, parameters, the data that they name, marks of what came before, and the
@@ -78,7 +82,7 @@ def fingerprint(notebook, parameters, before=()):
     return digest.hexdigest()
 
 
-def check(notebook, parameters):
+def check(notebook: Path | str, parameters: dict[str, Any]) -> None:
     """Raise ValueError if a notebook lacks one of the parameters (papermill would only warn)."""
     known = set(papermill.inspect_notebook(str(notebook)))
     if unknown := sorted(set(parameters) - known):
@@ -87,7 +91,7 @@ def check(notebook, parameters):
         )
 
 
-def complaint(notebook):
+def complaint(notebook: nbformat.NotebookNode) -> str | None:
     """Say why an executed notebook cannot be accepted, or None.
 
     Parameters
@@ -110,7 +114,9 @@ def complaint(notebook):
     return None
 
 
-def execute(notebook, output, parameters, force=False):
+def execute(
+    notebook: Path | str, output: Path | str, parameters: dict[str, Any], force: bool = False
+) -> bool:
     """Run one notebook.
 
     Parameters
@@ -178,10 +184,10 @@ def _execute(*arguments):
         loop.close()
 
 
-def order(notebooks):
+def order(notebooks: list[Path]) -> TopologicalSorter[Path]:
     """Order paths by what waits for what, a prepared ``TopologicalSorter``; ValueError if it goes in circles."""
     by_name = {path.stem: path for path in notebooks}
-    graph = TopologicalSorter()
+    graph: TopologicalSorter[Path] = TopologicalSorter()
     for path in notebooks:
         graph.add(
             path, *(by_name[name] for name in after(path) if name in by_name)
@@ -195,7 +201,14 @@ def order(notebooks):
     return graph
 
 
-def run(notebooks, stage, parameters, workers=None, say=print, force=False):
+def run(
+    notebooks: Iterable[Path | str],
+    stage: Path | str,
+    parameters: dict[str, Any],
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
+    force: bool = False,
+) -> list[Path]:
     """Run notebooks into ``stage/notebooks``; what is independent runs side by side.
 
     Parameters
@@ -225,31 +238,34 @@ def run(notebooks, stage, parameters, workers=None, say=print, force=False):
     RuntimeError
         Some failed; what does not wait for them was run nevertheless.
     """
-    notebooks = list(map(Path, notebooks))
-    if not notebooks:
+    paths = [Path(notebook) for notebook in notebooks]
+    if not paths:
         raise ValueError(
             "no notebooks; name some, or run in the folder that holds notebooks/ (a clone)"
         )
-    outputs = {path: Path(stage) / "notebooks" / path.name for path in notebooks}
-    if len(set(outputs.values())) < len(notebooks):
+    outputs = {path: Path(stage) / "notebooks" / path.name for path in paths}
+    if len(set(outputs.values())) < len(paths):
         raise ValueError(
             "two notebooks have the same name; run them into folders of their own (--stage)"
         )
-    for path in notebooks:
+    for path in paths:
         check(path, parameters)
-    given = {path: given_data.located(path, parameters) for path in notebooks}
-    for path in notebooks:
+    given = {path: given_data.located(path, parameters) for path in paths}
+    for path in paths:
         given_data.look(path, given[path])
     cores = os.cpu_count() or 1
     workers = min(
-        workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(notebooks)
+        workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(paths)
     )
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars in a batch run would end up in the outputs
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"
     )  # spinning threads crawl when another process wants the cores
     os.environ.setdefault("OMP_NUM_THREADS", str(max(cores // workers, 1)))
-    graph, ready, running, failures, finished = order(notebooks), [], {}, {}, set()
+    graph, ready = order(paths), list[Path]()
+    running: dict[Future, Path] = {}
+    failures: dict[Path, BaseException] = {}
+    finished: set[Path] = set()
     with ThreadPoolExecutor(workers) as pool:
         while graph.is_active():
             ready += graph.get_ready()
@@ -272,7 +288,7 @@ def run(notebooks, stage, parameters, workers=None, say=print, force=False):
                     )
                     finished.add(path)
                     graph.done(path)
-    if waiting := [path.name for path in notebooks if path not in finished | set(failures)]:
+    if waiting := [path.name for path in paths if path not in finished | set(failures)]:
         say(f"not run, because what they wait for failed: {', '.join(waiting)}")
     if len(failures) == 1:
         raise next(iter(failures.values()))
@@ -283,7 +299,7 @@ def run(notebooks, stage, parameters, workers=None, say=print, force=False):
     return list(outputs.values())
 
 
-def opened(notebook, folder):
+def opened(notebook: Path, folder: Path) -> nbformat.NotebookNode:
     """Put what came out of an executed notebook, by the results in ``folder``, below its first cell."""
     page = nbformat.read(notebook, 4)
     if text := verdict.opening(notebook.stem, folder):
@@ -291,7 +307,7 @@ def opened(notebook, folder):
     return page
 
 
-def build_book(root, stage):
+def build_book(root: Path | str, stage: Path | str) -> Path:
     """Make HTML from the executed notebooks in ``stage`` and the prose of ``root``; warnings are errors.
 
     Parameters

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -12,7 +13,7 @@ WRITTEN = ("output",)
 """Parameters that name what a notebook writes, which is no input."""
 
 
-def defaults(notebook):
+def defaults(notebook: Path | str) -> dict[str, Any]:
     """Return the parameters of a notebook and their values, as far as those are literals."""
     found = {}
     for name, said in papermill.inspect_notebook(str(notebook)).items():
@@ -23,7 +24,7 @@ def defaults(notebook):
     return found
 
 
-def located(notebook, parameters):
+def located(notebook: Path | str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Make paths among given parameters absolute, and refuse those that are not there.
 
     A parameter is a path if the notebook's own value of it has a slash, as ``"../real/lamost"``. It is looked for where
@@ -47,7 +48,7 @@ def located(notebook, parameters):
     return out
 
 
-def files(notebook, parameters):
+def files(notebook: Path | str, parameters: dict[str, Any]) -> list[list]:
     """List the files that a run is given: (name, path, size, time of change) of each below a path among parameters."""
     found = []
     for name, value in sorted((defaults(notebook) | dict(parameters)).items()):
@@ -64,7 +65,7 @@ def files(notebook, parameters):
     return found
 
 
-def look(notebook, parameters):
+def look(notebook: Path | str, parameters: dict[str, Any]) -> None:
     """Let a notebook's own ``check`` look at the data; ValueError says what they lack."""
     module = nbformat.read(notebook, 4).metadata.get("specnb", {}).get("check")
     if module is None:

@@ -4,14 +4,14 @@ The last two need no truth. Where no real spectra are at hand, :func:`mock_surve
 """
 
 import tempfile
-import zlib
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
-from scipy.stats import binomtest
 
 from specnb import metrics
 from specnb.denoising.denoise import denoise
@@ -21,7 +21,7 @@ from specnb.experiments.results import Error, Record
 from specnb.grid import WAVE
 from specnb.labels.inference import infer
 from specnb.metrics import Interval
-from specnb.observing import flags, native, products, readers, survey_files
+from specnb.observing import native, products, readers, survey_files
 from specnb.world import prior
 from specnb.world.stars import simulate
 
@@ -96,7 +96,7 @@ class YourSpectra(Record):
     flagged: dict[str, Interval]
 
 
-def mock_survey(folder, n: int, seed: int = 0) -> None:
+def mock_survey(folder: Path | str, n: int, seed: int = 0) -> None:
     """Write LAMOST files of ``n`` simulated stars, two visits each, with ``labels.csv``; errors in them are 20 % off.
 
     The files have a response, counts as units, and every star a second visit at another S/N.
@@ -120,7 +120,7 @@ def mock_survey(folder, n: int, seed: int = 0) -> None:
     )
 
 
-def observe(paths, inflate=True):
+def observe(paths: Iterable[Path | str], inflate: bool = True) -> dict[str, native.Observation]:
     """Read and normalise files: path → observation; unreadable ones are left out."""
     out = {}
     for path in paths:
@@ -131,12 +131,14 @@ def observe(paths, inflate=True):
     return out
 
 
-def inside(table):
+def inside(table: Table) -> np.ndarray:
     """Tell which stars of a survey are inside the prior, by the survey's labels, (n,) bool."""
     return prior.inside(*(np.asarray(table[k], "f8") for k in SURVEY))
 
 
-def degrade(observation, snr, seed=0):
+def degrade(
+    observation: native.Observation, snr: float, seed: int = 0
+) -> native.Observation | None:
     """Add noise in the shape of an observation's own errors, down to a median S/N; None if it has no more."""
     good = observation.ivar > 0
     if observation.snr < 1.5 * snr:
@@ -149,7 +151,7 @@ def degrade(observation, snr, seed=0):
     return replace(observation, flux=flux, ivar=ivar)
 
 
-def pulls(first, second):
+def pulls(first: Table, second: Table) -> np.ndarray:
     """Return differences of labels of two visits over their errors, (n, 6), from tables of draws."""
     a, b = columns(first), columns(second)
     return (a.mean(1) - b.mean(1)) / np.sqrt(a.var(1) + b.var(1))
@@ -203,7 +205,7 @@ def check(real: Path | str, pairs: Path | str) -> None:
         raise ValueError("; ".join(lacks))
 
 
-def survey(real, n: int, seed: int):
+def survey(real: Path | str, n: int, seed: int) -> tuple[Any, ...]:
     """Open a survey: that of a folder with ``labels.csv``, or a mock survey of ``n`` stars if that of ``PLACES`` lacks.
 
     Returns
@@ -228,12 +230,15 @@ def survey(real, n: int, seed: int):
     return folder, Table.read(folder / "labels.csv"), is_real
 
 
-def arrays(observations):
+def arrays(observations: Iterable[native.Observation]) -> tuple[np.ndarray, np.ndarray]:
     """Stack flux and ivar of observations, (n, 3136) each."""
-    return tuple(np.stack([getattr(o, name) for o in observations]) for name in ("flux", "ivar"))
+    found = list(observations)
+    return np.stack([o.flux for o in found]), np.stack([o.ivar for o in found])
 
 
-def labelled(observations, n_training: int, seed: int) -> dict[str, np.ndarray]:
+def labelled(
+    observations: list[native.Observation], n_training: int, seed: int
+) -> dict[str, np.ndarray]:
     """Estimate labels of observations: estimator → (n, 6)."""
     y, w = arrays(observations)
     clean = denoise(y, w)
@@ -244,7 +249,9 @@ def labelled(observations, n_training: int, seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def agreement(found, truth, snr, fewest: int) -> dict[str, dict[str, Agreement]]:
+def agreement(
+    found: dict[str, np.ndarray], truth: np.ndarray, snr: np.ndarray, fewest: int
+) -> dict[str, dict[str, Agreement]]:
     """Compare labels with a survey's, by bin of S/N.
 
     Parameters
@@ -271,7 +278,7 @@ def agreement(found, truth, snr, fewest: int) -> dict[str, dict[str, Agreement]]
     return out
 
 
-def degraded(observations, snr: float, seed: int):
+def degraded(observations: list[native.Observation], snr: float, seed: int) -> Any:
     """Degrade observations to a S/N, denoise, and compare with what they were.
 
     The noise of the original and what the models cannot explain are in the difference, too; the former is subtracted.
@@ -297,7 +304,7 @@ def degraded(observations, snr: float, seed: int):
     return len(before), metrics.bootstrap(lambda a, b: 1 - a.sum() / b.sum(), *pair)
 
 
-def visits(table, folder, column: str, n: int) -> list[list[Path]]:
+def visits(table: Table, folder: Path | str, column: str, n: int) -> list[list[Path]]:
     """Pair files of a table by a column that names the star, ``n`` stars at most; two paths each."""
     by_star = defaultdict(list)
     for row in table:
@@ -305,7 +312,9 @@ def visits(table, folder, column: str, n: int) -> list[list[Path]]:
     return [paths[:2] for paths in by_star.values() if len(paths) > 1][:n]
 
 
-def find_visits(pairs, folder, table, is_real: bool, n: int) -> list[list[Path]]:
+def find_visits(
+    pairs: Path | str, folder: Path, table: Table, is_real: bool, n: int
+) -> list[list[Path]]:
     """Find two visits a star: F, G and K stars of a folder with ``index.csv``, or those of the survey itself."""
     if is_real and (Path(pairs) / "index.csv").exists():
         index = Table.read(Path(pairs) / "index.csv")
@@ -314,7 +323,7 @@ def find_visits(pairs, folder, table, is_real: bool, n: int) -> list[list[Path]]
     return visits(table, folder, "desig", n)
 
 
-def repeated(pairs, inflate: bool, seed: int):
+def repeated(pairs: list[list[Path]], inflate: bool, seed: int) -> tuple[int, Pulls]:
     """Compare the labels of two visits.
 
     Parameters
@@ -344,7 +353,7 @@ def repeated(pairs, inflate: bool, seed: int):
     return len(both), Pulls(**scatters, within_1_error=within)
 
 
-def flagged(kinds) -> dict[str, Interval]:
+def flagged(kinds: dict[str, list[products.Products]]) -> dict[str, Interval]:
     """Return the share of products with a quality flag; ``kinds`` is name → products, empty ones are left out."""
     return {
         name: metrics.bootstrap(np.mean, np.array([bool(p.flags) for p in made], "f8"))
@@ -353,47 +362,7 @@ def flagged(kinds) -> dict[str, Interval]:
     }
 
 
-def flag_rates(folder: Path | str, n: int | None = None, seed: int = 0) -> dict[str, Interval]:
-    """Measure how many spectra of a survey are flagged "do not use", inside the prior and outside of it.
-
-    Thresholds of the flags were set on one half of the files, chosen by a hash of their names, and are judged on the
-    other.
-
-    Parameters
-    ----------
-    folder : pathlib.Path or str
-        With ``labels.csv`` of the survey.
-    n : int, optional
-        Files to read at most.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    dict
-        ``"inside, learnt"``, ``"inside, judged"``, ``"outside, learnt"``, ``"outside, judged"`` → share of spectra
-        above S/N 5 with a flag that forbids use, and its 95 % interval (Wilson).
-    """
-    table = Table.read(Path(folder) / "labels.csv")[:n]
-    kinds = dict(zip(table["file"], inside(table), strict=True))
-    found: dict[str, list[bool]] = defaultdict(list)
-    names = [str(name) for name in kinds]
-    for first in range(0, len(names), 32):
-        paths = {str(Path(folder) / name): name for name in names[first : first + 32]}
-        seen = observe(paths)
-        for path, made in zip(seen, products.process(list(seen.values()), seed), strict=True):
-            name = paths[path]
-            half = ("learnt", "judged")[zlib.crc32(name.encode()) % 2]
-            if made.observation.snr > flags.LEAST_SNR:
-                found[f"{'inside' if kinds[name] else 'outside'}, {half}"].append(not made.good)
-    out = {}
-    for name, bad in found.items():
-        low, high = binomtest(sum(bad), len(bad)).proportion_ci(method="wilson")
-        out[name] = Interval(float(np.mean(bad)), float(low), float(high))
-    return out
-
-
-def outside(table, folder, n: int, seed: int):
+def outside(table: Table, folder: Path, n: int, seed: int) -> list[products.Products]:
     """Process stars of a survey that are hotter than ``HOT``; a list of products."""
     hot = table[~inside(table) & (np.asarray(table["teff"], "f8") > HOT)][:n]
     return products.process(list(observe([folder / name for name in hot["file"]]).values()), seed)

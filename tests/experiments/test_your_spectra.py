@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from specnb.experiments import your_spectra
+from specnb.experiments import flag_rates, your_spectra
 from specnb.metrics import Interval
 
 
@@ -65,6 +65,6 @@ def test_flagged_is_a_share_of_products():
 
 
 def test_flag_rates_are_shares_of_halves(mock):
-    found = your_spectra.flag_rates(mock[0])
+    found = flag_rates.flag_rates(mock[0])
     assert set(found) <= {"inside, learnt", "inside, judged"}
     assert all(0 <= rate.low <= rate.value <= rate.high <= 1 for rate in found.values())
