@@ -65,7 +65,7 @@ def test_the_wheel_asks_for_what_pyproject_lists(wheel):
         (name,) = (n for n in file.namelist() if n.endswith("dist-info/METADATA"))
         text = file.read(name).decode()
     extras = set(re.findall(r"^Provides-Extra: (.*)$", text, re.MULTILINE))
-    assert extras == {"plot", "train", "grid", "book", "test", "dev"}
+    assert extras == {"plot", "parquet", "train", "grid", "book", "test", "dev"}
     base = re.findall(r"^Requires-Dist: ([A-Za-z0-9-]+)[^;\n]*$", text, re.MULTILINE)
     assert sorted(base, key=str.lower) == [
         *("astropy", "numpy", "pywavelets", "safetensors", "scipy", "specutils", "torch"),

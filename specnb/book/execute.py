@@ -254,9 +254,7 @@ def run(
     for path in paths:
         given_data.look(path, given[path])
     cores = os.cpu_count() or 1
-    workers = min(
-        workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(paths)
-    )
+    workers = min(workers or (1 if torch.cuda.is_available() else min(cores, AT_ONCE)), len(paths))
     os.environ.setdefault("TQDM_DISABLE", "1")  # bars in a batch run would end up in the outputs
     os.environ.setdefault(
         "OMP_WAIT_POLICY", "PASSIVE"

@@ -354,9 +354,9 @@ def repeated(pairs: list[list[Path]], inflate: bool, seed: int) -> tuple[int, Pu
 
 
 def flagged(kinds: dict[str, list[products.Products]]) -> dict[str, Interval]:
-    """Return the share of products with a quality flag; ``kinds`` is name → products, empty ones are left out."""
+    """Return the share of products with a flag that forbids use; of name → products, empty ones left out."""
     return {
-        name: metrics.bootstrap(np.mean, np.array([bool(p.flags) for p in made], "f8"))
+        name: metrics.bootstrap(np.mean, np.array([not p.good for p in made], "f8"))
         for name, made in kinds.items()
         if made
     }

@@ -308,7 +308,7 @@ def test_headers_are_data_and_not_paths(tmp_path):
 
 
 def test_errors_are_in_the_words_of_the_shell(tmp_path):
-    header = {"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CRVAL1": 3900.0, "CDELT1": 1.0}
+    header = {"CTYPE1": "LINEAR", "CUNIT1": "Angstrom", "CRVAL1": 3900.0, "CDELT1": 1.0}
     header |= {"CRPIX1": 1, "BUNIT": "erg / (s cm2 Angstrom)"}
     fits.PrimaryHDU(np.ones(3909), fits.Header(header)).writeto(tmp_path / "wcs.fits")
     words = ["infer", "wcs.fits"]

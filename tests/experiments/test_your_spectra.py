@@ -56,10 +56,11 @@ def test_every_bad_file_is_named(mock):
 
 def test_flagged_is_a_share_of_products():
     class Made:
-        def __init__(self, flags):
-            self.flags = flags
+        def __init__(self, good):
+            self.good = good
 
-    found = your_spectra.flagged({"inside": [Made(0), Made(4), Made(0), Made(0)], "none": []})
+    made = [Made(good) for good in (True, False, True, True)]
+    found = your_spectra.flagged({"inside": made, "none": []})
     assert set(found) == {"inside"}
     assert found["inside"].value == 0.25
 
