@@ -88,6 +88,7 @@ for command in commands:
 """
 
 
+@pytest.mark.slow
 def test_what_the_wheel_holds_is_enough_to_denoise_and_infer(wheel, tmp_path):
     """The wheel, unpacked elsewhere, on a mock survey file, with none of the extras."""
     with zipfile.ZipFile(wheel) as file:

@@ -97,6 +97,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_table(survey):
     assert not partial.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_says_how_to_go_on_and_leaves_no_process(survey, number, status):
     output = survey / f"stopped{status}.ecsv"
