@@ -180,12 +180,12 @@ class Job:
         known: dict[str, tuple[str, str, str]] = {}
         owner: dict[str, str] = {}
         for row in [] if old is None else old:
-            path = str(row["key"]).rsplit("|", 2)[0]
+            path = inputs.path_of(str(row["key"]))
             known[path] = str(row["key"]), str(row["settings"]), str(row["target"])
             owner[str(row["target"]).casefold()] = path
         kept, stale = set(), []
         for i, source in enumerate(found.sources):
-            path = source.key.rsplit("|", 2)[0]
+            path = inputs.path_of(source.key)
             key, mark, target = known.get(path, ("", "", ""))
             if not target and owner.get(source.target.casefold(), path) != path:
                 target = inputs.apart(source).target
@@ -249,8 +249,8 @@ class Job:
                 new[column] = [said[str(name)][column] for name in new["file"]]
         if old is None or new is None:
             return old if new is None else new
-        again = {str(key).rsplit("|", 2)[0] for key in new["key"]}
-        stays = [str(key).rsplit("|", 2)[0] not in again for key in old["key"]]
+        again = {inputs.path_of(str(key)) for key in new["key"]}
+        stays = [inputs.path_of(str(key)) not in again for key in old["key"]]
         return vstack([old[stays], new], metadata_conflicts="silent")
 
     def _end(self, table: Any, bad: dict[str, str], as_json: bool, note: str) -> None:

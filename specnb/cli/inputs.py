@@ -45,6 +45,11 @@ class Found:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
+def path_of(key: str) -> str:
+    """Return the path in a source's key, without size and time of change."""
+    return key.rsplit("|", 2)[0]
+
+
 def shown(path: str | Path) -> str:
     """Spell a path so that any file can hold it: bytes that are no UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
@@ -182,5 +187,5 @@ def _apart(sources: list[Source]) -> list[Source]:
 
 def apart(source: Source) -> Source:
     """Give a source's product a name that no other path's has."""
-    absolute = source.key.rsplit("|", 2)[0]
+    absolute = path_of(source.key)
     return replace(source, target=f"{source.target}-{short_hash(absolute)}")

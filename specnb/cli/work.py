@@ -89,8 +89,7 @@ def _spectra(path: Path) -> "list[Spectrum]":
     """Read the spectra of a file."""
     from specnb.observing import readers
 
-    read_all = getattr(readers, "read_all", None)
-    return read_all(path) if read_all else [readers.read(path)]
+    return readers.read_all(path)
 
 
 def _prepared(spectrum: "Spectrum", settings: Settings) -> "Prepared":

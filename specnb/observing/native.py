@@ -311,7 +311,9 @@ def to_native(
 
     Examples
     --------
-    >>>     >>>     >>> from specnb import WAVE, simulate
+    >>> import astropy.units as u
+    >>> from astropy.nddata import StdDevUncertainty
+    >>> from specnb import WAVE, simulate
     >>> star = simulate(1, seed=1, snr=50)
     >>> electrons, error = 1e3 * star.flux[0], 1e3 * star.level * star.sigma[0]
     >>> spectrum = Spectrum(
