@@ -37,7 +37,7 @@ lint: $(READY)
 test-fast: $(READY)
 	@echo "== pytest and nbval"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow and not browser" --durations 10 \
-		tests --nbval-lax --nbval-current-env notebooks
+		tests --doctest-modules specnb --nbval-lax --nbval-current-env notebooks
 
 $(VENV)/.ready-grid: $(READY)
 	@echo "== installing the extra for LTE synthesis into $(VENV)"

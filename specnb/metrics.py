@@ -86,39 +86,47 @@ def _checked(
     return estimate, truth, good
 
 
-def per_spectrum(
-    kind: str,
-    estimate: ArrayLike,
-    truth: ArrayLike,
-    good: ArrayLike,
-    sigma: ArrayLike | None = None,
-) -> np.ndarray:
-    """Return one metric per spectrum.
+def _in_errors(
+    estimate: ArrayLike, truth: ArrayLike, good: ArrayLike, sigma: ArrayLike | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(estimate − truth)/sigma where good, 0 elsewhere; and good."""
+    x, t, counts = _checked(estimate, truth, good)
+    delta = np.subtract(x, t, where=counts, out=np.zeros_like(t))
+    return delta / np.where(counts, sigma, 1.0), counts
+
+
+def mse(estimate: ArrayLike, truth: ArrayLike, good: ArrayLike) -> np.ndarray:
+    """Return the mean squared error of every spectrum.
 
     Parameters
     ----------
-    kind : {"mse", "wmse", "wmae"}
     estimate, truth : numpy.ndarray
-        Flux, shape (n, 3136).
+        Flux, shape (n, pixels).
     good : numpy.ndarray
         True where the pixel counts, same shape; at least one in every spectrum.
-    sigma : numpy.ndarray
-        Error at unit level, same shape; needed by ``wmse`` and ``wmae``.
 
     Returns
     -------
     numpy.ndarray
         Shape (n,), float64.
     """
-    if kind not in ("mse", "wmse", "wmae"):
-        raise ValueError(f"kind is {kind!r}; choose mse, wmse or wmae")
-    if kind != "mse" and sigma is None:
-        raise ValueError(f"sigma is None; {kind} needs the error at unit level")
-    estimate, truth, good = _checked(estimate, truth, good)
-    delta = np.subtract(estimate, truth, where=good, out=np.zeros_like(truth))
-    if kind != "mse" and sigma is not None:
-        delta = delta / np.where(good, sigma, 1.0)
-    return (np.abs(delta) if kind == "wmae" else delta**2).sum(1) / good.sum(1)
+    return wmse(estimate, truth, good, 1.0)
+
+
+def wmse(
+    estimate: ArrayLike, truth: ArrayLike, good: ArrayLike, sigma: ArrayLike | float
+) -> np.ndarray:
+    """Return the mean squared error in units of ``sigma`` (n, pixels), the error at unit level; else :func:`mse`."""
+    delta, counts = _in_errors(estimate, truth, good, sigma)
+    return (delta**2).sum(1) / counts.sum(1)
+
+
+def wmae(
+    estimate: ArrayLike, truth: ArrayLike, good: ArrayLike, sigma: ArrayLike | float
+) -> np.ndarray:
+    """Return the mean absolute error in units of ``sigma`` (n, pixels), the error at unit level; else :func:`mse`."""
+    delta, counts = _in_errors(estimate, truth, good, sigma)
+    return np.abs(delta).sum(1) / counts.sum(1)
 
 
 def ssim(estimate: ArrayLike, truth: ArrayLike, good: ArrayLike) -> np.ndarray:
@@ -192,26 +200,14 @@ def bootstrap(
     return Interval(float(statistic(*samples)), float(low), float(high))
 
 
-def improvement(
-    kind: str,
-    estimate: ArrayLike,
-    observed: ArrayLike,
-    truth: ArrayLike,
-    good: ArrayLike,
-    sigma: ArrayLike | None = None,
-    seed: int = 0,
-) -> Interval:
-    """Return 1 − metric(estimate)/metric(observed) over a set of spectra; arguments as of :func:`per_spectrum`."""
-    after = per_spectrum(kind, estimate, truth, good, sigma)
-    before = per_spectrum(kind, observed, truth, good, sigma)
+def improvement(after: np.ndarray, before: np.ndarray, seed: int = 0) -> Interval:
+    """Return 1 − mean(after)/mean(before) of a metric of estimates and of their observations, (n,) each."""
     return bootstrap(lambda a, b: 1 - a.mean() / b.mean(), after, before, seed=seed)
 
 
 def rmse(estimate: ArrayLike, truth: ArrayLike, good: ArrayLike, seed: int = 0) -> Interval:
     """Return √(mean MSE) of a set of spectra, (n, pixels) each."""
-    return bootstrap(
-        lambda a: np.sqrt(a.mean()), per_spectrum("mse", estimate, truth, good), seed=seed
-    )
+    return bootstrap(lambda a: np.sqrt(a.mean()), mse(estimate, truth, good), seed=seed)
 
 
 def rho(
@@ -222,10 +218,7 @@ def rho(
     ``reference`` is, as a rule, the exact posterior mean of the same observations; all have shape (n, pixels), and
     stars are resampled in pairs.
     """
-    after, limit = (
-        per_spectrum("mse", estimate, truth, good),
-        per_spectrum("mse", reference, truth, good),
-    )
+    after, limit = mse(estimate, truth, good), mse(reference, truth, good)
     if not limit.all():
         raise ValueError(
             f"reference of spectrum {int(np.argmin(limit))} equals truth; give an estimate from noisy data"
@@ -334,15 +327,3 @@ def pixel_coverage(
             f"draws has not as many spectra as truth, which has {len(truth)}; give draws for each"
         )
     return bootstrap(np.mean, np.array(shares), seed=seed)
-
-
-def snr_bin(snr: ArrayLike) -> np.ndarray:
-    """Return the number of the bin of ``SNR_BINS`` of each star, (n,) → (n,) int; −1 outside of 5…100.
-
-    S/N is rounded to 1e-4 first: 5/λ with a float32 λ is 4.9999998.
-    """
-    snr = np.round(np.asarray(snr, "f8"), 4)
-    if not (snr >= 0).all():
-        raise ValueError(f"snr is {snr[~(snr >= 0)].flat[0]}; give S/N of 0 or more")
-    edges = [low for low, _ in SNR_BINS]
-    return np.where(snr > SNR_BINS[-1][1], -1, np.searchsorted(edges, snr, side="right") - 1)

@@ -15,12 +15,12 @@ SIGMA = np.array([[1.0, 2.0, 2.0, 0.0], [1.0, 4.0, 1.0, 1.0]])
 
 
 def test_by_hand():
-    assert metrics.per_spectrum("mse", ESTIMATE, TRUTH, GOOD).tolist() == [2.0, 2.0]
-    assert metrics.per_spectrum("wmse", ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [
+    assert metrics.mse(ESTIMATE, TRUTH, GOOD).tolist() == [2.0, 2.0]
+    assert metrics.wmse(ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [
         (1 + 0.25 + 1) / 3,
         0.125,
     ]
-    assert metrics.per_spectrum("wmae", ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [
+    assert metrics.wmae(ESTIMATE, TRUTH, GOOD, SIGMA).tolist() == [
         (1 + 0.5 + 1) / 3,
         0.25,
     ]
@@ -29,14 +29,14 @@ def test_by_hand():
 
 def test_masked_pixels_may_hold_anything():
     wild = np.where(GOOD, ESTIMATE, np.nan)
-    assert metrics.per_spectrum("mse", wild, TRUTH, GOOD).tolist() == [2.0, 2.0]
+    assert metrics.mse(wild, TRUTH, GOOD).tolist() == [2.0, 2.0]
 
 
 def test_wmae_of_pure_noise_is_0798_s():
     rng = np.random.default_rng(0)
     sigma = rng.uniform(0.5, 2, (50, 3136))
     noisy = 0.2 * sigma * rng.standard_normal(sigma.shape)
-    value = metrics.per_spectrum("wmae", noisy, 0 * sigma, sigma > 0, sigma).mean()
+    value = metrics.wmae(noisy, 0 * sigma, sigma > 0, sigma).mean()
     assert value == pytest.approx(0.798 * 0.2, rel=0.005)
 
 
@@ -44,7 +44,9 @@ def test_improvement_and_its_interval():
     rng = np.random.default_rng(1)
     truth, good = np.zeros((200, 50)), np.ones((200, 50), dtype=bool)
     observed = rng.standard_normal((200, 50))
-    value, low, high = metrics.improvement("mse", 0.5 * observed, observed, truth, good)
+    value, low, high = metrics.improvement(
+        metrics.mse(0.5 * observed, truth, good), metrics.mse(observed, truth, good)
+    )
     assert value == pytest.approx(0.75)
     assert low == pytest.approx(0.75)
     assert high == pytest.approx(0.75)
@@ -175,12 +177,6 @@ def test_coverage_of_pixels_counts_good_pixels_and_resamples_spectra():
             metrics.pixel_coverage((d for d in wrong), truth, good)
 
 
-def test_snr_bins():
-    level = np.float32(5) / np.array([4.9, 5, 7.99, 8, 15, 30, 49, 50, 99, 100, 101], dtype="f4")
-    assert metrics.snr_bin(5 / level).tolist() == [-1, 0, 0, 1, 2, 3, 3, 4, 4, 4, -1]
-    assert metrics.snr_bin(10) == 1
-
-
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 ONE = np.ones((1, 3136))
@@ -190,15 +186,13 @@ STARS = np.zeros(3)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.per_spectrum("rmse", ESTIMATE, TRUTH, GOOD), "kind is 'rmse'"),
-        (lambda: metrics.per_spectrum("wmse", ESTIMATE, TRUTH, GOOD), "sigma is None"),
-        (lambda: metrics.per_spectrum("mse", ESTIMATE, TRUTH, GOOD & False), "good of spectrum 0"),
+        (lambda: metrics.mse(ESTIMATE, TRUTH, GOOD & False), "good of spectrum 0"),
         (
-            lambda: metrics.per_spectrum("mse", ESTIMATE[:1], TRUTH, GOOD),
+            lambda: metrics.mse(ESTIMATE[:1], TRUTH, GOOD),
             r"estimate has shape \(1, 4\) and truth",
         ),
         (
-            lambda: metrics.per_spectrum("mse", ESTIMATE, TRUTH + np.nan, GOOD),
+            lambda: metrics.mse(ESTIMATE, TRUTH + np.nan, GOOD),
             "truth of spectrum 0 is nan at pixel 0",
         ),
         (lambda: metrics.rho(ESTIMATE, TRUTH, TRUTH, GOOD), "reference of spectrum 0 equals truth"),
@@ -225,7 +219,6 @@ STARS = np.zeros(3)
             r"draws has shape \(2, 38\) and truth \(3,\)",
         ),
         (lambda: metrics.coverage(np.zeros((3, 9)) + np.inf, STARS), r"draws is inf at \(0, 0\)"),
-        (lambda: metrics.snr_bin([5, -1]), "snr is -1.0"),
     ],
 )
 def test_errors(call, message):

@@ -267,3 +267,15 @@ def test_all_that_is_public_says_what_it_does():
                 word = said.split()[0]
                 assert word[0].isupper(), f"{place} begins with {word}"
                 assert word not in NO_VERBS, f"{place} begins with {word}"
+
+
+def test_every_public_function_has_an_example_that_runs():
+    """It runs in ``make test``, by ``--doctest-modules``."""
+    without = [
+        name for name in specnb.__all__ if ">>>" not in (getattr(specnb, name).__doc__ or "")
+    ]
+    assert without == ["Posterior"]  # which sends to oracle's
+
+
+def test_examples_of_every_module_run_with_the_tests():
+    assert "--doctest-modules specnb" in (ROOT / "Makefile").read_text()

@@ -49,7 +49,7 @@ from specnb.denoising import conjugate_gradients
 from specnb.denoising.base import Denoiser, PointEstimate
 from specnb.denoising.networks import in_batches
 from specnb.denoising.subspace import LinearDenoiser
-from specnb.metrics import SNR_BINS, per_spectrum
+from specnb.metrics import SNR_BINS, mse
 from specnb.observed import Observed
 from specnb.world import streams
 from specnb.world.stars import draw
@@ -351,10 +351,10 @@ def tune(method: str, n: int = 64, seed: int = 0) -> dict[str, list[float]]:
     for i, limits in enumerate(BINS):
         stars = draw(n, streams.generator("validation", seed, streams.TUNING + i), snr=limits)
         observed = Observed(stars.y.where(stars.good, 1.0), stars.ivar)
-        before = per_spectrum("mse", observed.flux, stars.x, stars.good)
+        before = mse(observed.flux, stars.x, stars.good)
         for setting in SETTINGS[method]:
             estimate = METHODS[method](**setting).denoise(observed)
-            after = per_spectrum("mse", estimate, stars.x, stars.good)
+            after = mse(estimate, stars.x, stars.good)
             table[_said(setting)].append(float(1 - after.mean() / before.mean()))
     return table
 

@@ -61,6 +61,16 @@ def denoise(
     ------
     ValueError
         See :func:`specnb.validate.spectra`; and if ``method`` is unknown.
+
+    Examples
+    --------
+    >>> from specnb import simulate
+    >>> stars = simulate(2, seed=1, snr=10)
+    >>> clean = denoise(stars.observed, stars.ivar)
+    >>> clean.shape
+    (2, 3136)
+    >>> bool(abs(clean - stars.flux).mean() < 0.2 * abs(stars.observed - stars.flux).mean())
+    True
     """
     observed, restore = validate.spectra(flux, ivar)
     return restore(named(method, observed.device).denoise(observed))

@@ -19,7 +19,7 @@ from specnb import storage
 from specnb.denoising import networks
 from specnb.experiments import results
 from specnb.experiments.results import Record
-from specnb.metrics import SNR_BINS, Interval, bootstrap, improvement, per_spectrum
+from specnb.metrics import SNR_BINS, Interval, bootstrap, improvement, mse
 from specnb.training.loop import fit
 from specnb.training.profiles import Profile, moments
 from specnb.world import streams
@@ -179,13 +179,12 @@ def ratio(a: np.ndarray, b: np.ndarray) -> Interval:
 
 def _worth(stars, judged, estimates) -> Worth:
     """Compare the estimates "reference" and "no noise map" of one bin."""
-    gain, mse = {}, {}
-    for name in ("reference", "no noise map"):
-        x = estimates[name]
-        gain[name] = improvement("mse", x, stars.observed, stars.flux, judged)
-        mse[name] = per_spectrum("mse", x, stars.flux, judged)
-    over = ratio(mse["no noise map"], mse["reference"])
-    return Worth(gain["reference"], gain["no noise map"], over)
+    before, with_map, without = (
+        mse(x, stars.flux, judged)
+        for x in (stars.observed, estimates["reference"], estimates["no noise map"])
+    )
+    gains = improvement(with_map, before), improvement(without, before)
+    return Worth(*gains, ratio(without, with_map))
 
 
 def measure(steps: int = 600, batch_size: int = 64, n: int = 256) -> Measured:
@@ -203,9 +202,9 @@ def measure(steps: int = 600, batch_size: int = 64, n: int = 256) -> Measured:
     for which in range(len(SNR_BINS)):
         stars, judged = observed(n, which)
         estimates = {name: one(stars.observed, stars.ivar) for name, one in apply.items()}
-        mse = {name: per_spectrum("mse", x, stars.flux, judged) for name, x in estimates.items()}
+        errors = {name: mse(x, stars.flux, judged) for name, x in estimates.items()}
         for name in apply:
-            ratios[name].append(ratio(mse[name], mse["reference"]))
+            ratios[name].append(ratio(errors[name], errors["reference"]))
         noise_map["all pixels"].append(_worth(stars, judged, estimates))
         stars, judged = observed(n, which, noisier=True)
         pair = ("reference", "no noise map")

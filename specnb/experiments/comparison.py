@@ -243,7 +243,7 @@ def sweep(
             dps(model, star, n_samples, steps, torch.Generator().manual_seed(seed), scale=scale)
             for star in observed.split(1)
         ])  # fmt: skip
-        mse = metrics.per_spectrum("mse", draws.mean(1), x, good).mean()
+        mse = metrics.mse(draws.mean(1), x, good).mean()
         inside = metrics.pixel_coverage(draws.numpy(), x.numpy(), good.numpy(), 0.68, seed)
         rows.append(Guided(scale, float(np.sqrt(mse / least)), inside))
     return rows

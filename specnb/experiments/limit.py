@@ -141,11 +141,12 @@ def measure(snr: int, n: int, methods: Iterable[str], seed: int) -> tuple[Level,
     kept = ~posterior.flags
     truth, good, observed = stars.flux[kept], stars.ivar[kept] > 0, stars.observed[kept]
     exact = mean[kept]
+    before = metrics.mse(observed, truth, good)
 
     def scored(estimate, seconds):
         return Method(
             metrics.rho(estimate, exact, truth, good, seed),
-            metrics.improvement("mse", estimate, observed, truth, good, seed=seed),
+            metrics.improvement(metrics.mse(estimate, truth, good), before, seed),
             round(seconds, 2),
         )
 

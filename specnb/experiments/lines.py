@@ -144,7 +144,9 @@ def measure(
     stars = simulate(n, seed, snr=snr)
     rv = np.asarray(stars.labels["rv"], "f8")
     templates = velocity.template(
-        estimators.estimate("mlp", "noisy", stars.observed, stars.ivar, n_training)
+        estimators.estimate(
+            estimators.perceptron, estimators.noisy, stars.observed, stars.ivar, n_training
+        )
     )
     table = {}
     for name, flux in spectra(methods, stars, seed).items():

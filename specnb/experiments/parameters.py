@@ -134,7 +134,7 @@ def by_draws(draws: np.ndarray, n_training: int = estimators.N_TRAINING) -> list
     """Draw labels from draws of clean spectra (n, m, 3136): by regression, and by a fit from there, (n, m, 6)."""
     flat = torch.from_numpy(draws.reshape(-1, draws.shape[-1]))
     start = torch.from_numpy(
-        estimators.estimate("mlp", "clean", flat, n_training=n_training)
+        estimators.estimate(estimators.perceptron, estimators.clean, flat, n_training=n_training)
     ).double()
     ivar, refined = torch.full_like(flat[: fit.ROWS], 1 / DRAW_ERROR**2), []
     for x, z in zip(flat.split(fit.ROWS), prior.to_normal(start).split(fit.ROWS), strict=True):
@@ -153,9 +153,11 @@ def points(
     """Return point estimates by name, (n, 6) each; the last two are means of posteriors (n, m, 6)."""
     clean = denoise(stars.observed, stars.ivar)
     out = {
-        f"{kind}, {which}": estimators.estimate(kind, which, flux, stars.ivar, n_training)
-        for kind in estimators.KINDS
-        for which, flux in (("noisy", stars.observed), ("denoised", clean))
+        f"{kind}, {see.__name__}": estimators.estimate(
+            regression, see, flux, stars.ivar, n_training
+        )
+        for kind, regression in (("ridge", estimators.ridge), ("mlp", estimators.perceptron))
+        for see, flux in ((estimators.noisy, stars.observed), (estimators.denoised, clean))
     }
     out["fit, noisy"] = fitted(stars.observed, stars.ivar)
     out["fit, denoised"] = fitted(clean, stars.ivar)

@@ -112,10 +112,11 @@ def scores(level: Level) -> dict[str, Score]:
     for name, x in level.estimates.items():
         k = len(x)
         truth, good = level.stars.flux[:k], level.stars.ivar[:k] > 0
+        before = metrics.mse(level.stars.observed[:k], truth, good)
         beside = level.estimates["bounded"][:k]
         out[name] = Score(
             k,
-            metrics.improvement("mse", x, level.stars.observed[:k], truth, good),
+            metrics.improvement(metrics.mse(x, truth, good), before),
             metrics.rho(x, beside, truth, good),
             metrics.bootstrap(np.mean, metrics.ssim(x, truth, good)),
         )
@@ -126,7 +127,7 @@ def spread(level: Level) -> Spread:
     """Judge the draws."""
     n, n_samples, _ = level.draws.shape
     truth, good = level.stars.flux[:n], level.stars.ivar[:n] > 0
-    error = np.sqrt(metrics.per_spectrum("mse", level.draws.mean(1), truth, good))
+    error = np.sqrt(metrics.mse(level.draws.mean(1), truth, good))
     variance = (level.draws.var(1, ddof=1) * good).sum(1) / good.sum(1)
     width = np.sqrt(variance * (1 + 1 / n_samples))
     return Spread(

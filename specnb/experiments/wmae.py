@@ -11,7 +11,7 @@ from specnb.denoising import networks
 from specnb.denoising.denoise import denoise
 from specnb.denoising.local_prior import SubspaceDenoiser
 from specnb.experiments.results import Record
-from specnb.metrics import Interval, bootstrap, per_spectrum
+from specnb.metrics import Interval, bootstrap, wmae
 from specnb.world.stars import simulate
 
 PLAN = {0.05: 19.8, 0.1: 33.9, 0.2: 46.5}
@@ -62,8 +62,7 @@ def errors(
             "bounded": denoise(stars.observed, stars.ivar),
         }
         each[s] = {
-            name: per_spectrum("wmae", x, stars.flux, stars.ivar > 0, stars.sigma)
-            for name, x in spectra.items()
+            name: wmae(x, stars.flux, stars.ivar > 0, stars.sigma) for name, x in spectra.items()
         }
     return each
 

@@ -244,8 +244,12 @@ def labelled(
     clean = denoise(y, w)
     return {
         "flow": columns(infer(y, w, 256, seed)).mean(1),
-        "perceptron, noisy": estimators.estimate("mlp", "noisy", y, w, n_training),
-        "perceptron, denoised": estimators.estimate("mlp", "denoised", clean, w, n_training),
+        "perceptron, noisy": estimators.estimate(
+            estimators.perceptron, estimators.noisy, y, w, n_training
+        ),
+        "perceptron, denoised": estimators.estimate(
+            estimators.perceptron, estimators.denoised, clean, w, n_training
+        ),
     }
 
 

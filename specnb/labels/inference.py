@@ -62,6 +62,18 @@ def infer(
     ------
     ValueError
         See :func:`specnb.validate.spectra`; and if ``n_samples`` or ``seed`` is not a sensible integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specnb import simulate
+    >>> stars = simulate(1, seed=1, snr=50)
+    >>> labels = infer(stars.observed, stars.ivar)
+    >>> labels["teff"].shape, str(labels["teff"].unit)
+    ((1, 256), 'K')
+    >>> low, high = np.quantile(labels["teff"][0], [0.001, 0.999])
+    >>> bool(low < stars.labels["teff"][0] < high)
+    True
     """
     n_samples, seed = validate.integer("n_samples", n_samples, 1), validate.integer("seed", seed, 0)
     observed, _ = validate.spectra(flux, ivar)

@@ -227,6 +227,15 @@ def sample_posterior(
     ------
     ValueError
         See :func:`specnb.validate.spectra`; and if another argument is out of its range.
+
+    Examples
+    --------
+    >>> from specnb import simulate
+    >>> stars = simulate(1, seed=1, snr=20)
+    >>> draws = sample_posterior(stars.observed, stars.ivar, n_samples=8)
+    >>> draws.shape
+    (1, 8, 3136)
+    >>> width = draws.std(1)  # what the observation leaves open, pixel by pixel
     """
     if method not in METHODS:
         raise ValueError(f"method is {method!r}; choose one of {sorted(METHODS)}")

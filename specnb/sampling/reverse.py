@@ -148,6 +148,11 @@ def sample_prior(
     ------
     ValueError
         If an argument is out of its range.
+
+    Examples
+    --------
+    >>> sample_prior(2, steps=10, seed=1).shape
+    torch.Size([2, 3136])
     """
     n, steps = validate.integer("n", n, 1), validate.integer("steps", steps, 1, STEPS)
     seed = validate.integer("seed", seed, 0)

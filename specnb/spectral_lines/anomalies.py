@@ -82,6 +82,16 @@ def anomalies(
     ------
     ValueError
         See :func:`specnb.denoise`; and if ``p_value`` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from specnb import WAVE, simulate
+    >>> star = simulate(1, seed=1, snr=50)
+    >>> line = 0.5 * np.exp(-0.5 * ((WAVE - 6000) / 2) ** 2)  # one that no star of the prior has
+    >>> found = anomalies(star.observed - line, star.ivar)
+    >>> found[abs(found["wave"] - 6000) < 2]["depth"].round(1).tolist()
+    [0.5]
     """
     if not 0 < p_value < 1:
         raise ValueError(f"p_value is {p_value}; give a probability between 0 and 1")

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from specnb import storage, validate
+from specnb import metrics, storage, validate
 from specnb.labels.oracle import sample
-from specnb.metrics import per_spectrum
 from specnb.observed import Observed
 from specnb.world import streams
 from specnb.world.fit import default_world
@@ -54,7 +53,7 @@ def measure(path: str | Path | None = None) -> Path:
     for snr in SNRS:
         observed, x, good = observations(snr)
         posterior = sample(default_world(), observed, n_samples=2560, seed=SEED)
-        mse[str(snr)] = [float(v) for v in per_spectrum("mse", posterior.mean(), x, good)]
+        mse[str(snr)] = [float(v) for v in metrics.mse(posterior.mean(), x, good)]
         flagged += int(posterior.flags.sum())
     numbers = {"stars": N_STARS, "flagged": flagged, "mse": mse}
     return storage.write(path or ASSET, numbers, made, monotonic() - start)
@@ -65,6 +64,6 @@ def rho(denoiser: Any) -> dict[str, float]:
     best, out = storage.read(ASSET)["mse"], {}
     for snr in SNRS:
         observed, x, good = observations(snr)
-        mse = per_spectrum("mse", denoiser.denoise(observed), x, good)
-        out[f"rho_{snr}"] = float(np.sqrt(mse.mean() / np.mean(best[str(snr)])))
+        error = metrics.mse(denoiser.denoise(observed), x, good)
+        out[f"rho_{snr}"] = float(np.sqrt(error.mean() / np.mean(best[str(snr)])))
     return out

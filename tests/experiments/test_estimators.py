@@ -25,7 +25,7 @@ def test_components_of_a_spectrum_are_those_it_was_made_of():
     z = torch.randn(4, model.rank, generator=torch.Generator().manual_seed(0))
     x = model.mean + z @ model.first.mT
     assert torch.allclose(estimators.components(x), z, atol=1e-3)
-    noisy = estimators.noisy_components(x, torch.full_like(x, 1e8))
+    noisy = estimators.noisy(x, torch.full_like(x, 1e8))
     assert torch.allclose(noisy[:, :20], z[:, :20], atol=0.02)
     assert torch.allclose(noisy[:, -1], torch.log(torch.tensor(1e-4 / 0.05)))
 
@@ -34,16 +34,11 @@ def test_estimates_are_near_and_nearer_with_less_noise(few):
     stars = simulate(64, 93, snr=20)
     truth = np.stack([np.asarray(stars.labels[name]) for name in prior.LABELS], 1)
     error = {}
-    for which, flux in (("noisy", stars.observed), ("clean", stars.flux)):
-        found = estimators.estimate("ridge", which, flux, stars.ivar)
+    for see, flux in ((estimators.noisy, stars.observed), (estimators.clean, stars.flux)):
+        found = estimators.estimate(estimators.ridge, see, flux, stars.ivar)
         assert found.shape == (64, 6)
         assert prior.TEFF[0] <= found[:, 0].min() <= found[:, 0].max() <= prior.TEFF[1]
-        error[which] = np.median(np.abs(found - truth), 0)
-    assert (error["clean"][:5] < error["noisy"][:5]).all()
-    assert error["clean"][0] < 120
-    assert error["clean"][4] < 20
-
-
-def test_unknown_estimators_are_refused():
-    with pytest.raises(ValueError, match="kind is 'forest'"):
-        estimators.fitted("forest", "noisy")
+        error[see] = np.median(np.abs(found - truth), 0)
+    assert (error[estimators.clean][:5] < error[estimators.noisy][:5]).all()
+    assert error[estimators.clean][0] < 120
+    assert error[estimators.clean][4] < 20
