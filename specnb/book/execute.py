@@ -26,7 +26,7 @@ import torch
 from jupyter_core.utils import ensure_event_loop
 
 from specnb import storage
-from specnb.book import answer, given_data, verdict
+from specnb.book import answer, flag_table, given_data, verdict
 
 PROSE = ("_config.yml", "_toc.yml", "book")
 NO_NUMBERS = ("book", "cli")
@@ -341,6 +341,7 @@ def build_book(root: Path | str, stage: Path | str) -> Path:
             nbformat.write(opened(notebook, found), site / "notebooks" / notebook.name)
     verdict.write(found, site / "book" / "verdict.md")
     answer.write(found, site / "book")
+    storage.write_bytes(site / "book" / "flags.md", flag_table.markdown().encode())
     interactive.write_script(site / "extra")
     entry = (
         "from jupyter_book.cli.main import main; main()"  # this interpreter's, whatever PATH says

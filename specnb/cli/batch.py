@@ -124,7 +124,7 @@ class Job:
         """Return the rows of the files, what failed and why, and what is to be said of it."""
         old = self._old(found, journal)
         if old is not None and self.folder is None:  # made of the same files already
-            return old, _failed(self.table, found), "is there already; give --overwrite"
+            return old, _listed(self.table) or found.bad, "is there already; give --overwrite"
         if journal.others:
             _say(f"{journal.others} files were finished with other settings; they are not used")
         kept = self._finished_before(found, journal, old)
@@ -135,7 +135,8 @@ class Job:
                 + (" (give --overwrite to compute them again)" if kept else "")
             )
         self._compute(found.sources, {s.name for s in done}, journal, progress)
-        bad = found.bad | journal.failed(found.sources)
+        before = {} if old is None else _failed_rows(self.table, kept)
+        bad = found.bad | before | journal.failed(found.sources)
         new = journal.table(found.sources)
         whole = self._joined(new, old, found.sources, journal)
         if whole is not None:
@@ -330,9 +331,15 @@ def _write_failed(table: Path, bad: dict[str, str]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _failed(table: Path, found: Found) -> dict[str, str]:
-    """Read what failed when a table was made."""
+def _listed(table: Path) -> dict[str, str]:
+    """Read the list of what failed when a table was made: file (and row) → reason."""
     listed = tables.read(_failed_path(table))
     if listed is None or "reason" not in listed.colnames:
-        return found.bad
+        return {}
     return {str(row["file"]): str(row["reason"]) for row in listed}
+
+
+def _failed_rows(table: Path, names: set[str]) -> dict[str, str]:
+    """Say what failed of files of many spectra whose other products are there."""
+    said = _listed(table).items()
+    return {name: why for name, why in said if name.rpartition(", row ")[0] in names}

@@ -23,6 +23,19 @@ def resolving_power(value: Any) -> float:
     return number
 
 
+def of_pixels(spectrum: Spectrum, power: float) -> np.ndarray:
+    """Return λ/FWHM of every pixel, by ascending wavelength: what meta ``resolving_power`` says, else ``power``."""
+    n = spectrum.flux.shape[-1]
+    said = np.asarray(spectrum.meta.get("resolving_power", power), "f8")
+    if said.shape not in ((), (n,)):
+        raise ValueError(
+            f"meta resolving_power has shape {said.shape} and flux ({n},); give one of every pixel"
+        )
+    each = np.where(np.isfinite(said) & (said > 0), said, power) * np.ones(n)
+    axis = spectrum.spectral_axis.to_value(u.AA, u.spectral())
+    return each[::-1] if axis[0] > axis[-1] else each
+
+
 def _plain(values: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return numbers without units and masks, float64, and where they were masked."""
     mask = np.zeros(np.shape(values), bool) | np.asarray(getattr(values, "mask", False), bool)

@@ -43,6 +43,8 @@ class Facts:
         Good native pixels.
     resampled : bool
         Whether pixels are not those of the file.
+    double, separation : float
+        By how much χ² is lower with two stars than with any single one, and their distance in km/s.
     """
 
     edges: list[str]
@@ -64,3 +66,5 @@ class Facts:
     cosmic_rays: int = 0
     pixels: int = 3136
     resampled: bool = False
+    double: float = 0.0
+    separation: float = 0.0

@@ -39,6 +39,7 @@ class Quality(IntFlag):
     NOT_A_STAR = 1 << 19
     FEW_PIXELS = 1 << 20
     RESAMPLED = 1 << 21
+    DOUBLE_LINES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,9 @@ LEFT = 0.85
 
 FASTER = 25.0
 """Gain in χ² that a velocity beyond the prior must bring."""
+
+TWO = 25.0
+"""Fall of χ² that two stars must bring, compared with any single one, to be believed."""
 
 LEAST_SNR = 5.0
 """The lowest S/N that the models know."""
@@ -334,6 +338,14 @@ RULES = (
         "Errors of labels are a little too small",
         False,
     ),
+    Reason(
+        Quality.DOUBLE_LINES,
+        lambda f: f"two sets of lines, {f.separation:.0f} km/s apart",
+        lambda f: f.double > TWO,
+        "A binary whose stars are both seen, or two stars in one fibre; found from 200 km/s on",
+        "Do not use labels; velocities need two templates",
+        True,
+    ),
 )
 """A rule each flag, in the order of the bits; the how-to's table is made of them."""
 
@@ -365,17 +377,3 @@ def judge(facts: Facts) -> tuple[Quality, list[str]]:
     for rule in applying:
         flags |= rule.flag
     return flags, [rule.sentence(facts) for rule in applying]
-
-
-def rows() -> list[dict[str, str]]:
-    """Write the how-to's table of flags: a row each with bit, name, cause, what to do, and whether it forbids use."""
-    return [
-        {
-            "bit": str(int(rule.flag)),
-            "flag": str(rule.flag.name),
-            "cause": rule.cause,
-            "what to do": rule.remedy,
-            "means": "do not use" if rule.do_not_use else "take note",
-        }
-        for rule in RULES
-    ]

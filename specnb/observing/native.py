@@ -16,7 +16,7 @@ from specutils import Spectrum
 
 from specnb.grid import PIXEL_VELOCITY, RESOLUTION, SIGMA_PER_FWHM, WAVE
 from specnb.observing import resample
-from specnb.observing.arrays import arrays, resolving_power
+from specnb.observing.arrays import arrays, of_pixels, resolving_power
 from specnb.observing.cosmic_rays import cosmic_rays
 from specnb.observing.flags import TRAINED
 from specnb.observing.normalise import Normalised, level, normalise
@@ -107,15 +107,16 @@ def _gridded(spectrum: Spectrum, medium: str | None, resolution: float | None) -
     medium = _said(spectrum, "medium", medium, "'vacuum' or 'air'")
     power = resolving_power(_said(spectrum, "resolution", resolution, "1800, λ/FWHM"))
     wave, flux, ivar = arrays(spectrum, medium)
+    each = of_pixels(spectrum, power) if resolution is None else np.full(len(wave), power)
     near = (wave > WAVE[0] * (1 - MARGIN)) & (wave < WAVE[-1] * (1 + MARGIN))
-    wave, flux, ivar = wave[near], flux[near], ivar[near]
+    wave, flux, ivar, each = wave[near], flux[near], ivar[near], each[near]
     if len(wave) < LEAST // 10:
         _refuse_short(int((ivar > 0).sum()))
     found = resample.pixels(wave, flux, ivar)
-    sigma = SIGMA_PER_FWHM / power / (found.width / wave)
+    sigma = SIGMA_PER_FWHM / each / (found.width / wave)
     hit = cosmic_rays(flux, ivar, sigma=sigma)
     found.ivar = np.where(hit, 0, ivar)
-    out = _on_pixels(found, power)
+    out = _on_pixels(found, power, each)
     out.cosmic_rays = int(hit.sum())
     if power < TRAINED[0]:
         out.notes.insert(0, f"resolution {power:.0f} is below what the models know")
@@ -128,11 +129,11 @@ def _gridded(spectrum: Spectrum, medium: str | None, resolution: float | None) -
     return out
 
 
-def _on_pixels(found: resample.Pixels, power: float) -> _Gridded:
-    """Slice, shift, resample or smooth, as pixels and resolving power need it."""
+def _on_pixels(found: resample.Pixels, power: float, each: np.ndarray) -> _Gridded:
+    """Slice, shift, resample or smooth, as pixels and resolving power, typical and of each, need it."""
     if power > TRAINED[1]:
         note = f"smoothed from R = {power:.0f} to {RESOLUTION:.0f}: errors of neighbours are correlated"
-        return _Gridded(*resample.smoothed(found, power), [note], resampled=True)
+        return _Gridded(*resample.smoothed(found, each), [note], resampled=True)
     on_it = resample.lattice(found.wave)
     if on_it is None:
         note = "resampled: errors of neighbours are correlated"

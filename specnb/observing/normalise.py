@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from scipy.ndimage import median_filter
 
-from specnb.grid import DLOGLAM, N_PIXELS, PIXEL_VELOCITY, SPEED_OF_LIGHT
+from specnb.grid import N_PIXELS
 from specnb.observed import Observed
-from specnb.observing import model_error
+from specnb.observing import doppler, model_error
 from specnb.world import fit, prior
 from specnb.world.continuum import Continuum
 
@@ -36,20 +36,6 @@ LOOSE = 1e-2
 
 BROADER = 1000.0
 """Resolving power that is tried instead; rotation of 50 km/s at R = 1800 is as broad as R = 1600."""
-
-FAST = 20
-"""Pixels up to which velocities are tried, 1400 km/s."""
-
-TEMPLATES = [
-    [4600.0, 2.2, -0.3, 0.1, 0.0, 5.0],
-    [5000.0, 2.8, -1.8, 0.3, 0.0, 5.0],
-    [5700.0, 4.3, -0.2, 0.1, 0.0, 5.0],
-    [6300.0, 4.0, -1.2, 0.2, 0.0, 5.0],
-    [6900.0, 4.0, -0.3, 0.1, 0.0, 30.0],
-]
-"""Labels of the stars that fast ones are compared with."""
-
-Arrays = tuple[np.ndarray, np.ndarray]
 
 INFLATION = (0.5, 100.0)
 """Range in which the factor of the errors is searched."""
@@ -92,6 +78,8 @@ class Normalised:
     velocity, faster : numpy.ndarray
         Radial velocity [km/s] at which templates agree best, up to ±1400, and by how much χ² is lower there than at any
         velocity of the prior, (n,).
+    double, separation : numpy.ndarray
+        By how much χ² is lower with two stars of like brightness than with one, and their distance in km/s, (n,).
     """
 
     flux: np.ndarray
@@ -104,6 +92,8 @@ class Normalised:
     unexplained: np.ndarray
     velocity: np.ndarray
     faster: np.ndarray
+    double: np.ndarray
+    separation: np.ndarray
 
     def __getitem__(self, i: int) -> Normalised:
         """Take one of the spectra."""
@@ -196,16 +186,20 @@ def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
         model_error.model_error(labels[:, 4]),
     )
     inflation = errors.inflation() if inflate else np.ones(len(flux))
+    weight = errors.ivar(inflation, with_model=inflate)
+    two = doppler.double(world, found, weight, labels, spectrum.double().numpy())
     return Normalised(
         found.astype("f4"),
-        errors.ivar(inflation, with_model=inflate).astype("f4"),
+        weight.astype("f4"),
         scale * shape,
         labels,
         inflation,
         errors.chi2(),
         (objective - blurred).numpy(),
         _unexplained(world, seen, spectrum),
-        *_velocity(world, found, errors.ivar(inflation, with_model=inflate)),
+        *doppler.fastest(world, found, weight),
+        two.gain,
+        two.separation,
     )
 
 
@@ -274,28 +268,6 @@ def _unexplained(world: fit.World, seen: Observed, spectrum: torch.Tensor) -> np
     # lines must stand out of the noise's own scatter to be counted
     least = 4 * np.sqrt(2 * noise)
     return (residual - noise).clip(0) / np.maximum(lineless - noise, least)
-
-
-@lru_cache(maxsize=1)
-def _moving(world: fit.World) -> tuple[np.ndarray, np.ndarray]:
-    """Compute templates less their continuum at every velocity of ``FAST``, (m, 3136), and the velocities, (m,)."""
-    rest = world.emulated(torch.tensor(TEMPLATES)).numpy() - 1
-    shifts = np.arange(-FAST, FAST + 1)
-    velocity = SPEED_OF_LIGHT * (10 ** (DLOGLAM * shifts) - 1)
-    padded = np.pad(rest, ((0, 0), (FAST, FAST)))
-    moved = [padded[:, FAST - s : FAST - s + N_PIXELS] for s in shifts]
-    return np.concatenate(moved).astype("f4"), np.repeat(velocity, len(TEMPLATES))
-
-
-def _velocity(world: fit.World, flux: np.ndarray, ivar: np.ndarray) -> Arrays:
-    """Cross-correlate with templates of free depth: velocity (n,), and what χ² gains beyond the prior's, (n,)."""
-    template, velocity = _moving(world)
-    weighted = (np.where(ivar > 0, flux - 1, 0) * ivar).astype("f4") @ template.T
-    power = ivar.astype("f4") @ (template**2).T
-    gain = weighted.clip(0) ** 2 / power.clip(1e-6)
-    inside = np.abs(velocity) <= prior.RV_MAX + 0.5 * PIXEL_VELOCITY
-    best = gain.argmax(1)
-    return velocity[best], gain.max(1) - gain[:, inside].max(1)
 
 
 def _scaled(flux, ivar, by):

@@ -155,6 +155,8 @@ def facts_of(observation: Observation, labels: Table, windows: Table, away: floa
         cosmic_rays=observation.cosmic_rays,
         pixels=int((observation.ivar > 0).sum()),
         resampled=observation.resampled,
+        double=float(found.double),
+        separation=float(found.separation),
     )
 
 

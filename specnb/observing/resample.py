@@ -42,6 +42,9 @@ SPOILT = 0.15
 FAINTEST = 1e-6
 """Times the typical inverse variance: less is as little, and sums keep their digits."""
 
+WIDTHS = 9
+"""Gaussians between which one of any width is interpolated."""
+
 FINER = 5
 """Points to a native pixel where spectra are smoothed."""
 
@@ -190,8 +193,33 @@ def resampled(found: Pixels) -> Arrays:
     return y, np.where(whole, seen**2 / np.where(spread > 0, spread, 1) / scale**2, 0)
 
 
-def smoothed(found: Pixels, resolution: float) -> Arrays:
-    """Smooth a spectrum to the models' resolution, on the native grid; bad pixels and gaps spoil their surroundings."""
+def _blurred(values: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Convolve with a Gaussian that may be another one at every point, (m,) each: between a few widths, linearly."""
+    low, high = sigma.min(), sigma.max()
+    widths = np.linspace(low, high, 1 if high - low < 0.01 * high else WIDTHS)
+    blurred = np.stack([gaussian_filter1d(values, width) for width in widths])
+    if len(widths) == 1:
+        return blurred[0]
+    place = (sigma - low) / (high - low) * (WIDTHS - 1)
+    below = np.minimum(place.astype(int), WIDTHS - 2)
+    share, at = place - below, np.arange(len(values))
+    return (1 - share) * blurred[below, at] + share * blurred[below + 1, at]
+
+
+def smoothed(found: Pixels, power: np.ndarray) -> Arrays:
+    """Smooth a spectrum to the models' resolution, on the native grid; bad pixels and gaps spoil their surroundings.
+
+    Parameters
+    ----------
+    found : Pixels
+    power : numpy.ndarray
+        λ/FWHM of every pixel, (n,).
+
+    Returns
+    -------
+    flux, ivar : numpy.ndarray
+        Shape (3136,).
+    """
     good, wave = found.ivar > 0, found.wave
     inside = (wave[0] <= WAVE) & (wave[-1] >= WAVE)
     if good.sum() < 2 or not inside.any():
@@ -205,13 +233,14 @@ def smoothed(found: Pixels, resolution: float) -> Arrays:
         found, finer, width, 10 ** (LOGLAM[0] + step * np.r_[place - 0.5, place[-1] + 0.5])
     )
     variance = np.interp(finer, wave[good], 1 / found.ivar[good]) * width
-    sigma = SIGMA_PER_FWHM * np.sqrt(1 / RESOLUTION**2 - 1 / resolution**2) / (np.log(10) * step)
+    missing = (1 / RESOLUTION**2 - np.interp(finer, wave, power) ** -2.0).clip(0)
+    sigma = SIGMA_PER_FWHM * np.sqrt(missing) / (np.log(10) * step)
     bad = np.maximum(np.interp(finer, wave, (~good).astype(float)), found.absent(finer))
-    spoilt = gaussian_filter1d(bad, sigma) > 0.05
+    spoilt = _blurred(bad, sigma) > 0.05
     # fine points that a smoothed one averages
     independent = np.maximum(2 * np.sqrt(np.pi) * sigma, width)
-    weight = np.where(spoilt, 0, independent / gaussian_filter1d(variance, sigma))
-    smooth = gaussian_filter1d(values, sigma)
+    weight = np.where(spoilt, 0, independent / _blurred(variance, sigma))
+    smooth = _blurred(values, sigma)
     of_pixels = N_PIXELS, FINER  # the fine points of each native pixel
     smooth = smooth[margin:-margin].reshape(of_pixels).mean(1)
     weight = weight[margin:-margin].reshape(of_pixels).min(1)

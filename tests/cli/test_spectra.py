@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from specnb.cli import app, inputs, pool, tables, work
 from specnb.cli.journal import Journal
 from specnb.cli.options import UsageError
-from specnb.grid import N_PIXELS
+from specnb.grid import N_PIXELS, WAVE
 from specnb.observing import survey_files
 
 sys.path.append(str(Path(__file__).parent))
@@ -294,6 +294,42 @@ def test_denoise_goes_on_where_it_was_and_says_what_it_replaces(tmp_path, monkey
     assert "replaces 1 products" in said
     assert fits.getval(made / "s01.denoised.fits", "SCALE") == pytest.approx(7, rel=1e-2)
     assert len(Table.read(made / "index.ecsv")) == 20
+
+
+@pytest.fixture
+def table_of_three(tmp_path):
+    """A file of three spectra, the second without a good pixel, and a file of one beside it."""
+    flux = np.array([[1000.0], [2000.0], [3000.0]]) * np.ones(N_PIXELS)
+    ivar = np.full_like(flux, 1e-2)
+    ivar[1] = 0
+    survey_files.mastar(tmp_path / "many.fits", flux, ivar, WAVE)
+    write(tmp_path / "one.fits", 500)
+    return tmp_path
+
+
+def test_a_file_of_many_spectra_gives_a_row_each(table_of_three):
+    status, _, said = call(table_of_three, "infer", "many.fits", "one.fits", "-o", "labels.ecsv")
+    assert status == 1
+    found = Table.read(table_of_three / "labels.ecsv")
+    assert found["file"].tolist() == ["many.fits", "many.fits", "one.fits"]
+    assert found["row"].tolist() == [0, 2, -1]
+    assert np.diff(found["teff_50"])[0] == pytest.approx(2000 / 7, rel=0.02)
+    failed = Table.read(table_of_three / "labels.failed.ecsv")
+    assert len(failed) == 1
+    assert "row 1" in failed["reason"][0]
+    assert "good pixels" in failed["reason"][0]
+    again, out, said = call(table_of_three, "infer", "many.fits", "one.fits", "-o", "labels.ecsv")
+    assert (again, "is there already" in out, "row 1" in said) == (1, True, True)
+
+
+def test_a_file_of_many_spectra_gives_a_product_each(table_of_three):
+    for _ in range(2):  # the second time there is nothing to do
+        assert call(table_of_three, "denoise", "many.fits")[0] == 1
+        made = table_of_three / "denoised"
+        assert names(made) == {"many.row0.denoised.fits", "many.row2.denoised.fits"}
+        assert fits.getval(made / "many.row2.denoised.fits", "ROW") == 2
+        index = Table.read(made / "index.ecsv")
+        assert index["output"].tolist() == ["many.row0.denoised.fits", "many.row2.denoised.fits"]
 
 
 def test_headers_are_data_and_not_paths(tmp_path):

@@ -1,23 +1,12 @@
 """Ordinary estimators: what they see against closed forms, and that they learn."""
 
 import numpy as np
-import pytest
 import torch
 
 from specnb import simulate
 from specnb.denoising import networks
 from specnb.experiments import estimators
 from specnb.world import prior
-
-
-@pytest.fixture
-def few(monkeypatch):
-    monkeypatch.setattr(estimators, "N_TRAINING", 1024)
-    estimators._training.cache_clear()
-    estimators.fitted.cache_clear()
-    yield
-    estimators._training.cache_clear()
-    estimators.fitted.cache_clear()
 
 
 def test_components_of_a_spectrum_are_those_it_was_made_of():
@@ -30,12 +19,12 @@ def test_components_of_a_spectrum_are_those_it_was_made_of():
     assert torch.allclose(noisy[:, -1], torch.log(torch.tensor(1e-4 / 0.05)))
 
 
-def test_estimates_are_near_and_nearer_with_less_noise(few):
+def test_estimates_are_near_and_nearer_with_less_noise():
     stars = simulate(64, 93, snr=20)
     truth = np.stack([np.asarray(stars.labels[name]) for name in prior.LABELS], 1)
     error = {}
     for see, flux in ((estimators.noisy, stars.observed), (estimators.clean, stars.flux)):
-        found = estimators.estimate(estimators.ridge, see, flux, stars.ivar)
+        found = estimators.estimate(estimators.ridge, see, flux, stars.ivar, n_training=1024)
         assert found.shape == (64, 6)
         assert prior.TEFF[0] <= found[:, 0].min() <= found[:, 0].max() <= prior.TEFF[1]
         error[see] = np.median(np.abs(found - truth), 0)

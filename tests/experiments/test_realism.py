@@ -39,11 +39,11 @@ def test_misfit_is_nothing_for_a_star_and_the_added_noise_for_a_noisy_one(held_o
     assert np.median(realism.misfit(held_out[:8] + noise)) == pytest.approx(0.01, rel=0.1)
 
 
-def test_draws_of_the_moments_are_no_stars(held_out):
+def test_draws_of_the_moments_are_no_stars():
     model = networks.load("bounded", "cpu")
     draws = model.draw_gaussian(4096, torch.Generator().manual_seed(0)).numpy()
     assert np.allclose(draws.std(0), model.scatter(), rtol=0.1)
-    assert realism.distances(draws[:64], held_out).misfit.median > 5e-3
+    assert np.median(realism.misfit(draws[:16])) > 5e-3
 
 
 def test_lines_are_where_their_windows_are(held_out):

@@ -114,6 +114,38 @@ def test_higher_resolution_is_smoothed_and_its_noise_with_it(stars):
     assert np.std((y - 1)[good] * np.sqrt(w[good])) == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_resolving_power_of_every_pixel_is_used(reverse):
+    """Gaussian lines as broad as R(λ) from 2500 to 5000 says come out as broad as R = 1800 makes them."""
+    wave = 10 ** np.arange(LOGLAM[0] - 0.01, LOGLAM[-1] + 0.01, 2e-5)
+    power = np.interp(wave, [4300, 8700], [2500, 5000])
+    at, area = np.arange(4400, 8700, 150)[:, None], 2.0
+
+    def lines(where, r):
+        sigma = at / r / 2.3548
+        depth = area / np.sqrt(2 * np.pi) / sigma
+        return 1 - (depth * np.exp(-0.5 * ((where - at) / sigma) ** 2)).sum(0)
+
+    own = np.interp(at[:, 0], wave, power)[:, None]
+    one = spectrum(lines(wave, own), np.full(len(wave), 1e4), wave, resolution=3500)
+    one.meta["resolving_power"] = power
+    if reverse:
+        one = Spectrum(
+            flux=one.flux[::-1],
+            spectral_axis=one.spectral_axis[::-1],
+            uncertainty=one.uncertainty[::-1],
+            meta=dict(one.meta) | {"resolving_power": power[::-1]},
+        )
+    y, w, notes = native.onto_grid(one)
+    good = w > 0
+    assert "smoothed" in notes[0]
+    parts = 10 ** (LOGLAM[:, None] + 1e-4 * np.linspace(-0.45, 0.45, 10))  # of every pixel
+    expected = lines(parts.ravel(), 1800.0).reshape(parts.shape).mean(1)
+    assert np.abs(y - expected)[good].max() < 0.003
+    y, _, _ = native.onto_grid(one, resolution=3500)  # what the caller says counts more
+    assert np.abs(y - expected)[good].max() > 0.02
+
+
 def test_cosmic_rays_go_and_lines_stay(stars):
     y, w = stars.flux[3].copy(), np.full(len(WAVE), 1e4, "f4")
     y[1000] += 2

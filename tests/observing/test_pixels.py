@@ -79,8 +79,8 @@ def test_where_there_is_no_pixel_there_is_no_weight(kind, holes, resolution):
         spectrum(wave, np.interp(wave, WAVE, CLEAN), resolution=resolution)
     )
     assert np.abs(y - whole)[w > 0].max() < 0.02
-    missing = np.interp(WAVE, wave, (~keep).astype(float))
-    far = np.convolve(missing, np.ones(25), "same") == 0
+    away = np.abs(WAVE[:, None] / wave[~keep] - 1).min(1)
+    far = away > 12 * DLOGLAM * np.log(10)
     far &= ~native.telluric() & (wave[0] < WAVE * 0.999) & (wave[-1] > WAVE * 1.001)
     assert (w[far] > 0).all()
 
@@ -167,10 +167,10 @@ def test_emission_as_narrow_as_the_instrument_survives(place, width, height, see
 
 
 @settings(max_examples=60, **FREE)
-@given(place=st.integers(10, 3120), height=st.floats(0.3, 50), seed=st.integers(0, 100))
+@given(place=st.integers(10, 3120), height=st.floats(0.5, 50), seed=st.integers(0, 100))
 def test_a_spike_of_one_pixel_is_a_cosmic_ray(place, height, seed):
     flux = noisy(100, seed)
-    flux[place] += height
+    flux[place] += height  # more than the deepest line is deep: what only fills one in is not seen
     hit = cosmic_rays(flux, np.full(N_PIXELS, 1e4))
     assert set(np.flatnonzero(hit)) == {place - 1, place, place + 1}
 
