@@ -75,6 +75,7 @@ def wait_for(condition, seconds=120):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_gives_the_same_table(survey):
     """Kill -9 after the first batch: no process stays, what is finished stays, the table is that of a whole run."""
     words = ("--workers", 2, "--progress")
