@@ -92,9 +92,9 @@ class Job:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         tables.check(self.table)
-        from specnb.observing import readers
+        from specnb.observing import endings
 
-        found = inputs.find(arguments, readers.SUFFIXES, self.folder or self.table)
+        found = inputs.find(arguments, endings.FITS, self.folder or self.table)
         if found.ignored:
             kinds = ", ".join(f"{n} {kind}" for kind, n in found.ignored.most_common(8))
             _say(f"passed by in folders: {kinds}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from specnb.observing.native import Prepared
     from specnb.observing.products import Products
 
-CHUNK = 16
+CHUNK = 32
 """Spectra that are processed together, and files that an interruption loses at most (a process)."""
 
 MAKER = "MADEOF"

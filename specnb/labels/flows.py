@@ -135,9 +135,9 @@ class LabelFlow(nn.Module):
         return networks.load("bounded", str(self.net.first.weight.device))
 
     @torch.no_grad()
-    def features(self, observed: Observed) -> torch.Tensor:
-        """Compute what the net sees of n spectra, (n, 4 rank + 1)."""
-        local = LocalPosterior(self.denoiser, observed)
+    def features(self, observed: Observed, local: LocalPosterior | None = None) -> torch.Tensor:
+        """Compute what the net sees of n spectra, (n, 4 rank + 1); ``local`` is their posterior if it is known."""
+        local = local or LocalPosterior(self.denoiser, observed)
         x, covariance = local.of_components()
         sd = covariance.diagonal(dim1=1, dim2=2).clamp(min=1e-12).sqrt().to(x.dtype)
         z, before, level = local.seen
@@ -170,9 +170,9 @@ class LabelFlow(nn.Module):
         found = torch.cat([at, root.diagonal(dim1=1, dim2=2).log(), *ways, misfit], 1)
         return at, root, found.float()
 
-    def _given(self, observed: Observed) -> tuple[Any, ...]:
+    def _given(self, observed: Observed, local: LocalPosterior | None = None) -> tuple[Any, ...]:
         """Return the guess, where the steps lead, C, and d, R and the flow there."""
-        h, mean, log_sd = self.net.look(self.features(observed))
+        h, mean, log_sd = self.net.look(self.features(observed, local))
         at, root, found = self.approach(mean.detach(), observed)
         return (mean, log_sd), at, root, self.net(h, found)
 
@@ -189,7 +189,7 @@ class LabelFlow(nn.Module):
         return -self.surprise(z, observed)[0]
 
     def draw(
-        self, noise: torch.Tensor, observed: Observed
+        self, noise: torch.Tensor, observed: Observed, local: LocalPosterior | None = None
     ) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
         """Draw z.
 
@@ -199,6 +199,8 @@ class LabelFlow(nn.Module):
             Standard normal numbers, (n, k, 6).
         observed : Observed
             n spectra.
+        local : LocalPosterior, optional
+            What :attr:`denoiser` says of them, if it is known.
 
         Returns
         -------
@@ -207,7 +209,7 @@ class LabelFlow(nn.Module):
         log_density : callable
             Computes ln q of them, (n, k).
         """
-        _, at, root, (shift, inner, flow) = self._given(observed)
+        _, at, root, (shift, inner, flow) = self._given(observed, local)
         noise = noise.transpose(0, 1)
         t = flow.transform.inv(noise)
         away = (shift + (inner @ t[..., None])[..., 0]).double()

@@ -134,20 +134,22 @@ def double(
     """
     still = torch.from_numpy(labels).float()
     still[:, 4] = 0
-    rest, *rotating = (_lines(world, still, vsini) for vsini in (NARROW, *ROTATING))
-    broad = np.stack(rotating, 1)
-    shifts = np.arange(-APART[1], APART[1] + 1)
+    rest, shifts = _lines(world, still, NARROW), np.arange(-APART[1], APART[1] + 1)
     first, second = np.triu_indices(len(shifts), APART[0])
     y = np.where(ivar > 0, flux - 1, 0)
     least = (ivar * (2 * y * (single - 1) - (single - 1) ** 2)).sum(1)
     gain, separation = np.zeros(len(flux)), np.zeros(len(flux))
-    for i, moved in enumerate(_shifted(rest, shifts).swapaxes(0, 1)):
+    for i in range(len(flux)):
+        moved = _shifted(rest[i : i + 1], shifts)[:, 0]
         weighted = moved * ivar[i].astype("f4")
         power, product = (weighted @ moved.T).astype("f8"), (weighted @ y[i]).astype("f8")
         lower = _pair(power[first, first], power[first, second], power[second, second],
                       product[first], product[second], SECOND)  # fmt: skip
         best = int(lower.argmax())
-        alone = _alone(_shifted(broad[i], shifts), y[i], ivar[i])
-        gain[i] = max(lower[best] - max(least[i], alone), 0.0)
+        gain[i] = max(lower[best] - least[i], 0.0)
         separation[i] = _velocity(shifts[second[best]]) - _velocity(shifts[first[best]])
+    for i in map(int, np.flatnonzero(gain)):  # of most stars nothing is left to be explained
+        rotating = np.concatenate([_lines(world, still[i : i + 1], v) for v in ROTATING])
+        alone = _alone(_shifted(rotating, shifts), y[i], ivar[i])
+        gain[i] = max(gain[i] - max(alone - least[i], 0.0), 0.0)
     return Double(gain, separation)

@@ -43,11 +43,17 @@ INFLATION = (0.5, 100.0)
 TYPICAL = 0.6745
 """Median size of a standard normal deviate."""
 
+BISECTIONS = 18
+"""Of that range: the factor is good to 1e-4."""
+
 SHRUNK = 0.01
 """Lower end of that range for files whose errors are too large even beside the model's."""
 
-SCREENED, STEPS, BLURRED = 1, 30, 2
-"""Steps from every start, from the best of them, and at R = ``BROADER`` from there."""
+ROTATING = 40.0
+"""v sin i of the best star in km/s below which lines cannot be broader than the prior makes them."""
+
+SCREENED, STEPS, BLURRED = 2, 30, 2
+"""Starts that take a step; steps from the best of them, and at R = ``BROADER`` from there."""
 
 GAIN, PATIENCE = 0.005, 3
 """Fall of χ² that is worth another step; steps in vain, each damped more, after which a fit ends."""
@@ -71,7 +77,7 @@ class Normalised:
         Mean square of residuals over the file's errors, model error included, (n,).
     broader : numpy.ndarray
         By how much χ² falls at R = ``BROADER`` instead, labels free, (n,): large if lines are broader than any rotation
-        of the prior makes them.
+        of the prior makes them; 0 where the best star rotates slowly.
     unexplained : numpy.ndarray
         Share of the lines that the best star leaves, (n,): χ² less noise over that of a spectrum without lines; a fifth
         for real stars of the models' kind (their noise is correlated), 1 and more for galaxies and quasars.
@@ -173,7 +179,6 @@ def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
     )  # a running median has bumps where lines crowd: it only was the start
     seen = _scaled(flux, ivar, scale)
     z, objective = _descend(world, seen, _screened(world, seen, starts), STEPS)
-    _, blurred = _descend(broad, seen, z, BLURRED)
     spectrum = world.spectrum(z)
     c, _, _ = world.continuum.best(spectrum, seen)
     shape = world.continuum(c).double().numpy().clip(0.01)
@@ -195,7 +200,7 @@ def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
         labels,
         inflation,
         errors.chi2(),
-        (objective - blurred).numpy(),
+        _broader(broad, seen, z, objective),
         _unexplained(world, seen, spectrum),
         *doppler.fastest(world, found, weight),
         two.gain,
@@ -203,16 +208,31 @@ def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
     )
 
 
+def _broader(
+    broad: fit.World, seen: Observed, z: torch.Tensor, objective: torch.Tensor
+) -> np.ndarray:
+    """Compute by how much the objective (n,) at z (n, 6) falls at R = ``BROADER``; 0 for stars that rotate slowly."""
+    gain = torch.zeros_like(objective)
+    fast = torch.nonzero(prior.from_normal(z)[:, 5] > ROTATING)[:, 0]
+    if len(fast):
+        gain[fast] = objective[fast] - _descend(broad, seen[fast], z[fast], BLURRED)[1]
+    return gain.numpy()
+
+
 def _screened(world: fit.World, seen: Observed, starts: torch.Tensor) -> torch.Tensor:
     """Choose of starts (n, m, 6) the one from which a step leads farthest down, (n, 6).
 
-    The search compares with templates as they are, before their continuum is fitted; one step with it tells.
+    The search compares with templates as they are. With their continuum fitted, the best of them take one step.
     """
     n, m, _ = starts.shape
-    many = Observed(seen.flux.repeat_interleave(m, 0), seen.ivar.repeat_interleave(m, 0))
-    z, value = _descend(world, many, starts.flatten(0, 1), SCREENED)
-    choice = value.unflatten(0, (n, m)).argmin(1)
-    return z.unflatten(0, (n, m))[torch.arange(n), choice]
+    many = Observed(*(part.repeat_interleave(m, 0) for part in (seen.flux, seen.ivar)))
+    value = fit.objective(world, starts.flatten(0, 1).clamp(-3, 3), many, 1.0).unflatten(0, (n, m))
+    best = value.topk(SCREENED, dim=1, largest=False).indices
+    starts = starts.gather(1, best[..., None].expand(-1, -1, 6))
+    few = Observed(*(part.repeat_interleave(SCREENED, 0) for part in (seen.flux, seen.ivar)))
+    z, value = _descend(world, few, starts.flatten(0, 1), 1)
+    choice = value.unflatten(0, (n, SCREENED)).argmin(1)
+    return z.unflatten(0, (n, SCREENED))[torch.arange(n), choice]
 
 
 @torch.no_grad()
@@ -303,13 +323,15 @@ class _Errors:
 def _inflation(residual: np.ndarray, variance: np.ndarray, model: np.ndarray) -> float:
     """Find s of one spectrum; the model's error alone may explain all there is, which is no reason to shrink s."""
 
+    scaled = (residual / TYPICAL) ** 2
+
     def too_small(s: float) -> bool:
-        return bool(np.median(residual / np.sqrt(s**2 * variance + model)) > TYPICAL)
+        return bool(2 * np.count_nonzero(scaled > s**2 * variance + model) > len(scaled))
 
     low, high = INFLATION
-    if np.median(residual / np.sqrt(variance + model)) < TYPICAL * low:
+    if np.median(scaled / (variance + model)) < low**2:
         low = SHRUNK
-    for _ in range(30):
+    for _ in range(BISECTIONS):
         middle = np.sqrt(low * high)
         low, high = (middle, high) if too_small(middle) else (low, middle)
     return float(np.sqrt(low * high))

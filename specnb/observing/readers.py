@@ -25,7 +25,7 @@ from astropy.io import registry as io_registry
 from specutils import Spectrum, SpectrumList
 from specutils.io.registers import data_loader
 
-from specnb.observing import assemble
+from specnb.observing import assemble, endings
 from specnb.observing.assemble import inverse_variance as inverse_variance
 from specnb.observing.bosz import BoszSet as BoszSet
 from specnb.observing.layouts import UNKNOWN, Layout
@@ -34,15 +34,6 @@ from specnb.observing.layouts_general import Image, Table
 from specnb.observing.layouts_lamost import LamostImage, LamostMedium, LamostTable
 from specnb.observing.layouts_sdss import Mwm, SdssImage, SdssTable
 from specnb.observing.layouts_text import read_text
-
-SUFFIXES = (".fits", ".fit", ".fits.gz", ".fit.gz")
-"""How names of FITS files end."""
-
-TEXT = (".ecsv", ".csv", ".ecsv.gz", ".csv.gz")
-"""How names of text files end that are read."""
-
-HDF5 = (".h5", ".hdf5")
-"""How names of sets of spectra end."""
 
 SURVEYS: tuple[Layout, ...] = (
     LamostMedium(),
@@ -233,7 +224,7 @@ def _spectra_of(path: Path, only_one: bool) -> list[Spectrum]:
             warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
             if path.suffix == ".gz":
                 _read_to_end(path)
-            if path.name.lower().endswith(TEXT):
+            if path.name.lower().endswith(endings.TEXT):
                 return [_numbered(read_text(path), 0, 1, path.name)]
             return _fits(path, only_one)
     except ValueError as error:
@@ -261,12 +252,12 @@ def _check(path: Path, name: str) -> None:
         raise ValueError(f"{name} does not exist")
     if path.stat().st_size == 0:
         raise ValueError(f"{name} is empty; download it again")
-    if path.name.endswith(HDF5):
+    if path.name.endswith(endings.HDF5):
         raise ValueError(
             f"{name} is a set of spectra; open it with specnb.observing.readers.BoszSet"
         )
-    if not path.name.lower().endswith((*SUFFIXES, *TEXT)):
-        every = ", ".join((*SUFFIXES, *TEXT))
+    if not path.name.lower().endswith((*endings.FITS, *endings.TEXT)):
+        every = ", ".join((*endings.FITS, *endings.TEXT))
         raise ValueError(f"{name} is no FITS file by its name; give one of {every}")
 
 

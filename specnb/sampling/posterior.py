@@ -304,22 +304,24 @@ def band(
 def band_of(observed: Observed, model: SubspaceDenoiser | None = None) -> tuple[Tensor, Tensor]:
     """Compute the band as :func:`band` does, of observations that were checked; (n, 3136) each."""
     model = model or networks.load("bounded", str(observed.device))
-    parts = [_band(part, model) for part in observed.filled(model.mean).split(model.AT_ONCE)]
-    low, high = (torch.cat(side) for side in zip(*parts, strict=True))
-    return low, high
+    parts = [
+        spread_of(LocalPosterior(model, part), model)
+        for part in observed.filled(model.mean).split(model.AT_ONCE)
+    ]
+    mean, spread = (torch.cat(side) for side in zip(*parts, strict=True))
+    return mean - spread, mean + spread
 
 
-def _band(observed: Observed, model: SubspaceDenoiser) -> tuple[Tensor, Tensor]:
-    r"""Compute the band of spectra that fit into memory together.
+def spread_of(local: LocalPosterior, model: SubspaceDenoiser) -> tuple[Tensor, Tensor]:
+    r"""Compute mean and standard deviation of every pixel of spectra that fit into memory together, (n, 3136) each.
 
     :math:`\sum_{kl} C_{kl} B_{ik} B_{il}` is linear in the products of columns, which the model keeps: one product of
     matrices for all spectra.
     """
-    local = LocalPosterior(model, observed)
-    covariance = local.linear.left(*local.wide)
+    observed, covariance = local.state, local.linear.left(*local.wide)
     i, j = torch.triu_indices(model.rank, model.rank, device=observed.device)
     twice = torch.where(i == j, 1.0, 2.0)  # each pair stands for two of the sum
     of_star = (twice * covariance[:, i, j].float()) @ model.pairs.mT
     free = observed.noise**2 / (model.diagonal + observed.noise**2)  # what a pixel's flux leaves
     scatter = (free**2 * of_star.clamp(min=0) + model.diagonal * free).sqrt()
-    return local.mean - scatter, local.mean + scatter
+    return local.mean, scatter

@@ -27,7 +27,15 @@ from torch import nn
 from torch.nn.functional import gelu, linear
 
 from specnb.grid import FINE_RESOLUTION, RESOLUTION
-from specnb.world.operators import fourier_length, to_fourier, to_native
+from specnb.world.operators import (
+    as_complex,
+    at_pixels,
+    fourier_length,
+    frequencies,
+    to_fourier,
+    to_native,
+    transfer,
+)
 
 
 class Emulator(nn.Module):
@@ -143,10 +151,40 @@ class Emulator(nn.Module):
         torch.Tensor
             Normalised flux, shape (n, 3136).
         """
+        return 1 + to_native(
+            self._mixed(labels, resolution), rv, vsini, resolution, self.resolution
+        )
+
+    def _mixed(self, labels: torch.Tensor, resolution: torch.Tensor) -> torch.Tensor:
+        """Compute the Fourier coefficients that spectra of these resolving powers need, (n, ·)."""
         columns = fourier_length(resolution) + 2
         mean, basis = self.fourier[0, :columns], self.fourier[1:, :columns]
-        mixed = torch.addmm(mean, self.coefficients(labels), basis)
-        return 1 + to_native(mixed, rv, vsini, resolution, self.resolution)
+        return torch.addmm(mean, self.coefficients(labels), basis)
+
+    def stencil(self, labels: torch.Tensor, resolution: torch.Tensor) -> torch.Tensor:
+        """Compute flux of stars and of their six neighbours, each of which differs in one label; as :meth:`forward`.
+
+        What they share is computed once: four of them have the star's velocities, the other two its lines.
+
+        Parameters
+        ----------
+        labels : torch.Tensor
+            teff, logg, m_h, alpha_m, rv, vsini of a star and its neighbours in this order, shape (n, 7, 6).
+        resolution : torch.Tensor
+            Resolving power, shape (1,).
+
+        Returns
+        -------
+        torch.Tensor
+            Normalised flux, shape (n, 7, 3136).
+        """
+        frequency = frequencies(resolution)
+        mixed = self._mixed(labels[:, :5, :4].flatten(0, 1), resolution)
+        lines = as_complex(mixed, len(frequency)).unflatten(0, (-1, 5))
+        rv, vsini = labels[:, [0, 5, 6], 4:].flatten(0, 1).unbind(-1)
+        ways = transfer(frequency, rv, vsini, resolution, self.resolution).unflatten(0, (-1, 3))
+        seen = torch.cat([lines * ways[:, :1], lines[:, :1] * ways[:, 1:]], 1)
+        return 1 + at_pixels(seen)
 
 
 def from_state(state: dict[str, torch.Tensor]) -> Emulator:

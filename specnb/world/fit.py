@@ -66,8 +66,15 @@ class World:
         """Compute F and ∂F/∂z by differences, shapes (n, 3136) and (n, 6, 3136)."""
         offsets = step * torch.eye(6, dtype=z.dtype, device=z.device)
         around = torch.cat([z[:, None], z[:, None] + offsets], 1)
-        flux = self.spectrum(around.flatten(0, 1)).unflatten(0, (-1, 7))
+        flux = self.stencil(prior.from_normal(around).float())
         return flux[:, 0], (flux[:, 1:] - flux[:, :1]) / step
+
+    def stencil(self, labels: torch.Tensor) -> torch.Tensor:
+        """Compute F of stars and of their neighbours, each of which has one other label, (n, 7, 6) → (n, 7, 3136)."""
+        resolution = labels.new_full((1,), self.resolution)
+        parts = labels.split(ROWS // 8)
+        with torch.no_grad():
+            return torch.cat([self.emulator.stencil(rows, resolution) for rows in parts])
 
 
 @lru_cache(maxsize=2)
@@ -78,7 +85,7 @@ def default_world(device: str = "cpu") -> World:
 
 @lru_cache(maxsize=2)
 def _templates(world, device):
-    """Labels (m, 6) and spectra (m, 3136) of ``TEMPLATES`` stars at every radial velocity."""
+    """Labels (m, 6), spectra in pairs of pixels (m, 1568) and their squares: ``TEMPLATES`` stars at every velocity."""
     unit = (
         torch.quasirandom.SobolEngine(4, scramble=True, seed=5)
         .draw(TEMPLATES)
@@ -89,7 +96,13 @@ def _templates(world, device):
     rv = torch.arange(-prior.RV_MAX, prior.RV_MAX + 1, RV_STEP, dtype=torch.float64, device=device)
     labels = labels.repeat(len(rv), 1)
     labels[:, 4] = rv.repeat_interleave(TEMPLATES)
-    return labels, world.emulated(labels.float())
+    spectra = _pairs(world.emulated(labels.float())) / 2
+    return labels, spectra, spectra.square()
+
+
+def _pairs(x):
+    """Sum pairs of pixels, (…, 3136) → (…, 1568)."""
+    return x.unflatten(-1, (-1, 2)).sum(-1)
 
 
 def _near_in_velocity(a, b):
@@ -114,9 +127,9 @@ def search(world: World, observed: Observed) -> torch.Tensor:
     torch.Tensor
         z, shape (n, 5, 6), float64.
     """
-    flux, ivar = observed.flux, observed.ivar
-    labels, spectra = _templates(world, str(observed.device))
-    chi2 = ivar @ spectra.square().T - 2 * (ivar * flux) @ spectra.T
+    labels, spectra, squares = _templates(world, str(observed.device))
+    ivar, weighted = _pairs(observed.ivar), _pairs(observed.ivar * observed.flux)
+    chi2 = ivar @ squares.T - 2 * weighted @ spectra.T
     starts = [labels[chi2.argmin(1)]]
     for near in (_near_in_velocity, _near_in_velocity, _near_in_labels, _near_in_labels):
         taken = torch.stack([near(labels, one[:, None]) for one in starts]).any(0)

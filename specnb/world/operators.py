@@ -206,10 +206,25 @@ def to_native(
     torch.Tensor
         Flux − 1 on the native grid, shape (n, 3136).
     """
-    length = fourier_length(resolution)
-    bins = length // 2 + 1
-    frequency = torch.arange(bins, device=fourier.device) * (OVERSAMPLING / N_FFT)
-    spectrum = torch.view_as_complex(fourier[:, : 2 * bins].unflatten(1, (bins, 2)))
-    lines = torch.fft.irfft(spectrum * transfer(frequency, rv, vsini, resolution, base), n=length)
+    frequency = frequencies(resolution)
+    spectrum = as_complex(fourier, len(frequency))
+    return at_pixels(spectrum * transfer(frequency, rv, vsini, resolution, base))
+
+
+def frequencies(resolution: torch.Tensor) -> torch.Tensor:
+    """Return the frequencies in cycles per native pixel that :func:`to_native` needs, (m,)."""
+    bins = fourier_length(resolution) // 2 + 1
+    return torch.arange(bins, device=resolution.device) * (OVERSAMPLING / N_FFT)
+
+
+def as_complex(fourier: torch.Tensor, bins: int) -> torch.Tensor:
+    """Take the first Fourier coefficients of :func:`to_fourier` as complex numbers, (n, ·) → (n, bins)."""
+    return torch.view_as_complex(fourier[:, : 2 * bins].unflatten(1, (bins, 2)))
+
+
+def at_pixels(spectrum: torch.Tensor) -> torch.Tensor:
+    """Transform Fourier coefficients (…, bins) to flux − 1 on the native grid, (…, 3136)."""
+    length = 2 * (spectrum.shape[-1] - 1)
+    lines = torch.fft.irfft(spectrum, n=length)
     step = length * OVERSAMPLING // N_FFT  # points to a native pixel
-    return lines[:, FIRST_PIXEL * step :: step][:, :N_PIXELS] * (length / N_FFT)
+    return lines[..., FIRST_PIXEL * step :: step][..., :N_PIXELS] * (length / N_FFT)

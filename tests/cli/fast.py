@@ -14,6 +14,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from specnb.cli import work
 from specnb.observing import native, products
 
 
@@ -48,6 +49,7 @@ def to_fits(one, name):
 
 def install(put=setattr):
     """Put the stand-ins in place."""
+    put(work, "CHUNK", 16)
     put(native, "normalised", lambda prepared: prepared)
     for function in (process, table, to_fits):
         put(products, function.__name__, function)

@@ -27,6 +27,9 @@ class Toy(fit.World):
     def emulated(self, labels):
         return 1 + self.function(prior.to_normal(labels.double())).float()
 
+    def stencil(self, labels):
+        return self.emulated(labels.flatten(0, 1)).unflatten(0, labels.shape[:2])
+
 
 def continuum(sigma):
     return Continuum(stars.legendre(), torch.full((5,), float(sigma) ** -2))

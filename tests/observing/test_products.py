@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import specnb
 from specnb import validate
 from specnb.cli import app
-from specnb.denoising.base import StarDenoiser
+from specnb.denoising.local_prior import SubspaceDenoiser
 from specnb.grid import RESOLUTION, WAVE
 from specnb.observing import native, products, readers, survey_files
 from specnb.observing.flags import Quality
@@ -58,11 +58,11 @@ def test_stars_of_the_prior_are_denoised_and_not_doubted(folder, made):
             assert abs(draws.mean() - stars.labels[name][i]) < 4.5 * draws.std(), (i, k)
 
 
-def test_a_flux_is_checked_once_and_denoised_once_on_its_way_to_products(
+def test_a_flux_is_checked_once_and_looked_at_once_on_its_way_to_products(
     folder, tmp_path, monkeypatch
 ):
     """Of two files together, from the shell to what is written."""
-    calls = {"checked": 0, "denoised": 0}
+    calls = {"checked": 0, "looked at": 0}
 
     def counted(name, function):
         def count(*arguments, **settings):
@@ -72,10 +72,10 @@ def test_a_flux_is_checked_once_and_denoised_once_on_its_way_to_products(
         return count
 
     monkeypatch.setattr(validate, "spectra", counted("checked", validate.spectra))
-    monkeypatch.setattr(StarDenoiser, "denoise", counted("denoised", StarDenoiser.denoise))
+    monkeypatch.setattr(SubspaceDenoiser, "look", counted("looked at", SubspaceDenoiser.look))
     files = [folder[0] / f"s{i}.fits" for i in range(2)]
     assert call("denoise", *files, "-o", tmp_path / "out").exit_code == 0
-    assert calls == {"checked": 1, "denoised": 1}
+    assert calls == {"checked": 1, "looked at": 1}
 
 
 def test_a_spectrum_alone_is_the_spectrum_among_others(folder, made):
