@@ -25,7 +25,11 @@ SAID = (("teff", "Teff", "K"), ("logg", "log g", ""), ("m_h", "[M/H]", ""), ("rv
 
 
 def settings(
-    medium: str | None, resolution: float | None, snr: float | None, seed: int
+    medium: str | None,
+    resolution: float | None,
+    snr: float | None,
+    seed: int,
+    device: str = "cpu",
 ) -> work.Settings:
     """Check options and put them together; UsageError names the option."""
     from importlib.metadata import version
@@ -35,7 +39,14 @@ def settings(
     for name, value in (("resolution", resolution), ("snr", snr)):
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"--{name} is {value:g}; give a positive number")
-    return work.Settings(medium, resolution, snr, seed, version("specnb"))
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"--device is {device!r}; say cpu or cuda")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("--device is 'cuda', but torch sees no GPU here; leave it out")
+    return work.Settings(medium, resolution, snr, seed, version("specnb"), device)
 
 
 class Stopped(KeyboardInterrupt):

@@ -21,6 +21,7 @@ Folder = Annotated[Path, typer.Option("-o", help="folder for weights and model c
 File = Annotated[Path | None, typer.Option("-o", help="file; default: the one that ships")]
 Seed = Annotated[int, typer.Option(help="the same seed, the same result")]
 Medium = Annotated[str | None, typer.Option(help="air or vacuum, where the file does not say")]
+Device = Annotated[str, typer.Option(help="cpu or cuda, where fits and networks run")]
 Sources = Annotated[Path, typer.Argument(help="line lists, from `specnb grid sources`")]
 
 

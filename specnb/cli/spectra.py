@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from specnb.cli.options import SPECTRA, Medium, Seed, UsageError, sentences
+from specnb.cli.options import SPECTRA, Device, Medium, Seed, UsageError, sentences
 
 app = typer.Typer()
 
@@ -39,6 +39,7 @@ def denoise(
     snr: Snr = None,
     seed: Seed = 0,
     workers: Processes = 1,
+    device: Device = "cpu",
     overwrite: Overwrite = False,
     progress: Progress = False,
     as_json: Json = False,
@@ -52,7 +53,7 @@ def denoise(
 
         if output.exists() and not output.is_dir():
             raise UsageError(f"{str(output)!r} is a file; give a folder for the denoised spectra")
-        settings = batch.settings(medium, resolution, snr, seed)
+        settings = batch.settings(medium, resolution, snr, seed, device)
         job = batch.Job(output / "index.ecsv", output, settings, workers, overwrite)
         job.run(files, progress, as_json)
 
@@ -68,6 +69,7 @@ def infer(
     snr: Snr = None,
     seed: Seed = 0,
     workers: Processes = 1,
+    device: Device = "cpu",
     overwrite: Overwrite = False,
     progress: Progress = False,
     as_json: Json = False,
@@ -79,7 +81,7 @@ def infer(
     with sentences():
         from specnb.cli import batch
 
-        settings = batch.settings(medium, resolution, snr, seed)
+        settings = batch.settings(medium, resolution, snr, seed, device)
         batch.Job(output, None, settings, workers, overwrite).run(files, progress, as_json)
 
 

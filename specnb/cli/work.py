@@ -44,6 +44,7 @@ class Settings:
     snr: float | None = None
     seed: int = 0
     version: str = ""
+    device: str = "cpu"
 
     def mark(self) -> str:
         """Return a short hash."""
@@ -53,6 +54,7 @@ class Settings:
         """Return what a table says of them, in names that FITS can hold."""
         said = {"SPECNB": self.version, "SEED": self.seed, "MEDIUM": self.medium}
         said |= {"RESOLUT": self.resolution, "SNR": self.snr, "SETTINGS": self.mark()}
+        said |= {"DEVICE": self.device}
         return {name: value for name, value in said.items() if value is not None}
 
 
@@ -152,10 +154,13 @@ def _fails(failed: dict[str, dict], source: Source, row: int | None, error: Exce
     failed[source.key]["" if row is None else str(row)] = reason(where, error)
 
 
-def _process(items: list[_Item], seed: int) -> "list[Products]":
+def _process(items: list[_Item], settings: Settings) -> "list[Products]":
     from specnb.observing import native, products
 
-    return products.process(native.normalised([item.prepared for item in items]), seed)
+    prepared, device = [item.prepared for item in items], settings.device
+    return products.process(
+        native.normalised(prepared, device=device), settings.seed, device=device
+    )
 
 
 def _made(
@@ -163,13 +168,13 @@ def _made(
 ) -> "Iterator[tuple[_Item, Products]]":
     """Make products together; if one of them cannot be, one at a time."""
     try:
-        yield from list(zip(items, _process(items, settings.seed), strict=True))
+        yield from list(zip(items, _process(items, settings), strict=True))
         return
     except Exception:
         pass
     for item in items:
         try:
-            (one,) = _process([item], settings.seed)
+            (one,) = _process([item], settings)
         except Exception as error:
             _fails(failed, item.source, item.row, error)
             continue

@@ -217,7 +217,9 @@ def prepare(
     return Prepared(y, w, scale, meta, found.notes, found.cosmic_rays, found.resampled)
 
 
-def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observation]:
+def normalised(
+    prepared: list[Prepared], inflate: bool = True, device: str = "cpu"
+) -> list[Observation]:
     """Divide spectra by their continua, all of them together.
 
     Parameters
@@ -225,6 +227,8 @@ def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observati
     prepared : list of Prepared
     inflate : bool
         As of :func:`observe`.
+    device : str
+        Where the fits are made, as torch names it.
 
     Returns
     -------
@@ -234,7 +238,7 @@ def normalised(prepared: list[Prepared], inflate: bool = True) -> list[Observati
         return []
     flux = np.stack([p.flux for p in prepared])
     ivar = np.stack([p.ivar for p in prepared])
-    found = normalise(flux, ivar, inflate)
+    found = normalise(flux, ivar, inflate, device)
     observations = []
     for i, p in enumerate(prepared):
         one = found[i]

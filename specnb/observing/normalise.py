@@ -106,15 +106,15 @@ class Normalised:
         return Normalised(*(value[i] for value in vars(self).values()))
 
 
-def splines(every: int = KNOT_EVERY) -> Continuum:
+def splines(every: int = KNOT_EVERY, device: str = "cpu") -> Continuum:
     """Make smooth continua: cubic B-splines of nearly free coefficients."""
     from scipy.interpolate import BSpline  # here, because it takes long to import
 
     inner = np.linspace(0, N_PIXELS - 1, round(N_PIXELS / every) + 1)
     knots = np.r_[[inner[0]] * 3, inner, [inner[-1]] * 3]
     basis = BSpline.design_matrix(np.arange(N_PIXELS), knots, 3).toarray().T
-    loose = torch.full((len(basis),), LOOSE)
-    return Continuum(torch.tensor(basis, dtype=torch.float32), loose)
+    loose = torch.full((len(basis),), LOOSE, device=device)
+    return Continuum(torch.tensor(basis, dtype=torch.float32, device=device), loose)
 
 
 def level(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
@@ -135,15 +135,21 @@ def level(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     return np.maximum(median_filter(filled, RUNNING, mode="nearest"), 0.05 * middle)
 
 
-@lru_cache(maxsize=1)
-def _worlds():
-    """The models' world with a free continuum, and the same at R = ``BROADER``; kept, templates with them."""
-    shipped = fit.default_world()
-    continuum = splines()
-    return tuple(fit.World(shipped.emulator, continuum, r) for r in (shipped.resolution, BROADER))
+@lru_cache(maxsize=2)
+def _worlds(device: str) -> tuple[fit.World, fit.World]:
+    """Make the models' world with a free continuum, and the same at R = ``BROADER``; kept, templates with them."""
+    shipped = fit.default_world(device)
+    continuum = splines(device=device)
+    usual, broad = shipped.resolution, BROADER
+    return (
+        fit.World(shipped.emulator, continuum, usual),
+        fit.World(shipped.emulator, continuum, broad),
+    )
 
 
-def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Normalised:
+def normalise(
+    flux: np.ndarray, ivar: np.ndarray, inflate: bool = True, device: str = "cpu"
+) -> Normalised:
     """Divide spectra by their continuum.
 
     Parameters
@@ -152,6 +158,8 @@ def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Norma
         On the native grid in any units, ``ivar`` 0 where there is nothing; shape (n, 3136).
     inflate : bool
         Give ``ivar`` the errors that the residuals show instead of those of the file.
+    device : str
+        Where the fits are made, as torch names it.
 
     Returns
     -------
@@ -164,35 +172,38 @@ def normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool = True) -> Norma
     """
     flux, ivar = np.asarray(flux, "f8"), np.asarray(ivar, "f8")
     parts = range(0, len(flux), fit.ROWS)
-    found = [_normalise(flux[k : k + fit.ROWS], ivar[k : k + fit.ROWS], inflate) for k in parts]
+    found = [
+        _normalise(flux[k : k + fit.ROWS], ivar[k : k + fit.ROWS], inflate, device) for k in parts
+    ]
     columns = zip(*(vars(part).values() for part in found), strict=True)
     return Normalised(*(np.concatenate(column) for column in columns))
 
 
-def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
+def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool, device: str) -> Normalised:
     """Normalise as many spectra as are fitted together."""
-    world, broad = _worlds()
+    world, broad = _worlds(device)
     rough = np.stack([level(f, w) for f, w in zip(flux, ivar, strict=True)])
-    starts = fit.search(world, _scaled(flux, ivar, rough))
+    starts = fit.search(world, _scaled(flux, ivar, rough).to(device))
     scale = np.median(
         rough, 1, keepdims=True
     )  # a running median has bumps where lines crowd: it only was the start
-    seen = _scaled(flux, ivar, scale)
+    seen = _scaled(flux, ivar, scale).to(device)
     z, objective = _descend(world, seen, _screened(world, seen, starts), STEPS)
     spectrum = world.spectrum(z)
     c, _, _ = world.continuum.best(spectrum, seen)
-    shape = world.continuum(c).double().numpy().clip(0.01)
-    labels = prior.from_normal(z).numpy()
+    star, shape = _numpy(spectrum), _numpy(world.continuum(c)).clip(0.01)
+    labels = _numpy(prior.from_normal(z))
     absent = (ivar <= 0) & (flux == 0)
     found = np.where(absent, 1.0, (flux / scale / shape).clip(-HUGE, HUGE))
     errors = _Errors(
-        np.abs(found - spectrum.double().numpy()),
-        seen.ivar.double().numpy() * shape**2,
+        np.abs(found - star),
+        _numpy(seen.ivar) * shape**2,
         model_error.model_error(labels[:, 4]),
     )
     inflation = errors.inflation() if inflate else np.ones(len(flux))
     weight = errors.ivar(inflation, with_model=inflate)
-    two = doppler.double(world, found, weight, labels, spectrum.double().numpy())
+    here = _worlds("cpu")[0]
+    two = doppler.double(here, found, weight, labels, star)
     return Normalised(
         found.astype("f4"),
         weight.astype("f4"),
@@ -202,10 +213,15 @@ def _normalise(flux: np.ndarray, ivar: np.ndarray, inflate: bool) -> Normalised:
         errors.chi2(),
         _broader(broad, seen, z, objective),
         _unexplained(world, seen, spectrum),
-        *doppler.fastest(world, found, weight),
+        *doppler.fastest(here, found, weight),
         two.gain,
         two.separation,
     )
+
+
+def _numpy(x: torch.Tensor) -> np.ndarray:
+    """Bring a tensor to numpy, float64."""
+    return x.double().cpu().numpy()
 
 
 def _broader(
@@ -216,7 +232,7 @@ def _broader(
     fast = torch.nonzero(prior.from_normal(z)[:, 5] > ROTATING)[:, 0]
     if len(fast):
         gain[fast] = objective[fast] - _descend(broad, seen[fast], z[fast], BLURRED)[1]
-    return gain.numpy()
+    return _numpy(gain)
 
 
 def _screened(world: fit.World, seen: Observed, starts: torch.Tensor) -> torch.Tensor:
@@ -232,7 +248,7 @@ def _screened(world: fit.World, seen: Observed, starts: torch.Tensor) -> torch.T
     few = Observed(*(part.repeat_interleave(SCREENED, 0) for part in (seen.flux, seen.ivar)))
     z, value = _descend(world, few, starts.flatten(0, 1), 1)
     choice = value.unflatten(0, (n, SCREENED)).argmin(1)
-    return z.unflatten(0, (n, SCREENED))[torch.arange(n), choice]
+    return z.unflatten(0, (n, SCREENED))[torch.arange(n, device=z.device), choice]
 
 
 @torch.no_grad()
@@ -247,7 +263,7 @@ def _descend(
     z = z.clamp(-3, 3)
     value = fit.objective(world, z, seen, 1.0)
     damping, failures = torch.full_like(value, 1e-2), torch.zeros_like(value)
-    active = torch.arange(len(z))
+    active = torch.arange(len(z), device=z.device)
     for _ in range(steps):
         some = seen[active]
         curvature, gradient, _ = fit.normal_equations(world, z[active], some, 1.0)
@@ -282,9 +298,10 @@ def _noise(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
 def _unexplained(world: fit.World, seen: Observed, spectrum: torch.Tensor) -> np.ndarray:
     """Compute the share of lines that a star (n, 3136) leaves; noise is taken from neighbouring pixels, (n,)."""
     residual, lineless = (
-        world.continuum.best(x, seen)[2].numpy() for x in (spectrum, torch.ones_like(spectrum))
+        _numpy(world.continuum.best(x, seen)[2]) for x in (spectrum, torch.ones_like(spectrum))
     )
-    noise = _noise(seen.flux.numpy(), seen.ivar.numpy()) ** 2 * (seen.ivar > 0).sum(1).numpy()
+    good = (seen.ivar > 0).sum(1).cpu().numpy()
+    noise = _noise(_numpy(seen.flux), _numpy(seen.ivar)) ** 2 * good
     # lines must stand out of the noise's own scatter to be counted
     least = 4 * np.sqrt(2 * noise)
     return (residual - noise).clip(0) / np.maximum(lineless - noise, least)

@@ -186,7 +186,7 @@ def facts_of(observation: Observation, labels: Table, windows: Table, away: floa
 
 
 @torch.no_grad()
-def process(observations: list[Observation], seed: int = 0) -> list[Products]:
+def process(observations: list[Observation], seed: int = 0, device: str = "cpu") -> list[Products]:
     """Denoise observations and infer their labels.
 
     Parameters
@@ -194,6 +194,8 @@ def process(observations: list[Observation], seed: int = 0) -> list[Products]:
     observations : list of native.Observation
     seed : int
         Of the draws; those of a spectrum do not depend on the others, nor on its place among them.
+    device : str
+        Where the networks run, as torch names it.
 
     Returns
     -------
@@ -203,7 +205,7 @@ def process(observations: list[Observation], seed: int = 0) -> list[Products]:
         return []
     flux, ivar = (np.stack([getattr(o, name) for o in observations]) for name in ("flux", "ivar"))
     observed, _ = validate.spectra(flux, ivar)
-    made = _together(observed, [o.key for o in observations], seed)
+    made = _together(observed.to(device), [o.key for o in observations], seed)
     labels = Table(
         {
             name: made.labels[..., k].numpy() * unit

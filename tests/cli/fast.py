@@ -18,7 +18,7 @@ from specnb.cli import work
 from specnb.observing import native, products
 
 
-def process(prepared, seed=0):
+def process(prepared, seed=0, device="cpu"):
     if (Path(os.environ.get("FAST_FOLDER", "/nowhere")) / "slow").exists():
         time.sleep(0.1 * len(prepared))
     if any(p.meta["object"] == "KILL" for p in prepared):
@@ -50,7 +50,7 @@ def to_fits(one, name):
 def install(put=setattr):
     """Put the stand-ins in place."""
     put(work, "CHUNK", 16)
-    put(native, "normalised", lambda prepared: prepared)
+    put(native, "normalised", lambda prepared, device: prepared)
     for function in (process, table, to_fits):
         put(products, function.__name__, function)
 

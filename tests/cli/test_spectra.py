@@ -185,6 +185,7 @@ def test_exit_status_and_the_list_of_what_failed(tmp_path):
         ("a.fits", "-o", "no.fits/x.csv"): "cannot be written",
         ("a.fits", "--medium", "wet"): "--medium is 'wet'",
         ("a.fits", "--snr", "-1"): "--snr is -1",
+        ("a.fits", "--device", "tpu"): "--device is 'tpu'; say cpu or cuda",
     }
     for words, sentence in usage.items():
         status, _, said = call(tmp_path, "infer", *words)
