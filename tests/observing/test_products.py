@@ -144,10 +144,10 @@ def test_infer_writes_a_table_and_speaks_json(folder, tmp_path):
 def test_a_spectrum_that_cannot_be_processed_stops_no_other(folder, tmp_path, monkeypatch):
     path, process = folder[0], products.process
 
-    def fails(observations, seed=0):
+    def fails(observations, seed=0, device="cpu"):
         if any(abs(o.flux[1000] - bad) < 1e-4 for o in observations):
             raise RuntimeError("no convergence")
-        return process(observations, seed)
+        return process(observations, seed, device)
 
     bad = native.observe(readers.read(path / "s1.fits")).flux[1000]
     monkeypatch.setattr(products, "process", fails)
