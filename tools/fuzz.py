@@ -10,7 +10,6 @@ memory, anything unpickled, a file written or a process started, numbers that ar
 
 import argparse
 import gzip
-import inspect
 import json
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -76,33 +76,34 @@ CONTENT = (
 
 
 def layouts(folder):
-    """Write a file in every layout: name → bytes. What cannot be called is left out and named."""
-    from specnb import WAVE, simulate
-    from specnb.grid import LOGLAM
-    from specnb.observing import survey_files
+    """Write a star in every layout: name → bytes."""
+    from specnb import simulate
+    from specnb.grid import N_PIXELS
+    from specnb.observing import survey_files as files
 
-    star = simulate(1, 3, snr=30)
-    flux, ivar, out = star.observed[0], star.ivar[0], {}
-    for name, write in inspect.getmembers(survey_files, inspect.isfunction):
-        if name.startswith("_") or write.__module__ != survey_files.__name__:
-            continue
-        known = {"flux": flux, "ivar": ivar, "wave": WAVE, "loglam": LOGLAM, "sigma": ivar}
-        known |= {"error": np.where(ivar > 0, ivar, 1) ** -0.5}
-        takes = inspect.signature(write).parameters
-        needed = {k for k, p in takes.items() if p.default is p.empty} - {"path"}
-        variants = [{}] + [{k: True} for k, p in takes.items() if p.default is False]
-        for variant in variants:
-            path = Path(folder) / f"{name}{''.join('-' + k for k in variant)}.fits"
-            try:
-                write(str(path), **{k: known[k] for k in needed}, **variant)
-                out[path.stem] = path.read_bytes()
-            except Exception as error:
-                print(f"layout {path.stem} is left out: {type(error).__name__}: {error}")
-    path = Path(folder) / "wcs.fits"
-    header = fits.Header({"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CRVAL1": 3900.0, "CDELT1": 1.0})
-    fits.PrimaryHDU(np.interp(3900 + np.arange(4500.0), WAVE, flux), header).writeto(path)
-    out["wcs"] = path.read_bytes()
-    return out
+    star, log, folder = simulate(1, 3, snr=30), files.LAMOST, Path(folder)
+    flux, ivar, wave = star.observed[0], star.ivar[0], 10**log
+    whole, weight = np.ones((2, 1, len(wave)))
+    inside = slice(files.FIRST, files.FIRST + N_PIXELS)
+    whole[0, inside], weight[0, inside] = flux, ivar
+    one, error = whole[0], np.full(len(wave), 0.02)
+    linear = {"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CRVAL1": 3900.0, "CDELT1": 1.0}
+    arms = {"B": (wave[:2000], whole[:, :2000], weight[:, :2000])}
+    arms["R"] = wave[1900:], whole[:, 1900:], weight[:, 1900:]
+    two, heavy = np.concatenate([whole, whole]), np.concatenate([weight, weight])
+    written = {
+        "lamost": files.lamost(folder / "lamost.fits", flux, ivar),
+        "lamost-rows": files.lamost(folder / "lamost-rows.fits", flux, ivar, rows=True),
+        "lamost-pilot": files.lamost_pilot(folder / "lamost-pilot.fits", one, weight[0]),
+        "spspec": files.spspec(folder / "spspec.fits", one, weight[0], log),
+        "sdss": files.sdss(folder / "sdss.fits", one, weight[0], log),
+        "mwm": files.mwm(folder / "mwm.fits", whole, weight, wave),
+        "mastar": files.mastar(folder / "mastar.fits", two, heavy, wave),
+        "desi": files.desi(folder / "desi.fits", arms),
+        "eso": files.eso(folder / "eso.fits", one, error, wave / 10),
+        "image": files.image(folder / "image.fits", one, linear, error),
+    }
+    return {name: Path(path).read_bytes() for name, path in written.items()}
 
 
 def _bytes(content, rng):
@@ -244,10 +245,8 @@ def examine(path, case):
 
     from specnb.observing import native, readers
 
-    read_all = getattr(readers, "read_all", None)
     try:
-        spectra = read_all(path) if read_all else [readers.read(path)]
-        for spectrum in spectra[:3]:
+        for spectrum in islice(readers.read_each(path), 3):
             if spectrum.uncertainty is None:
                 spectrum.uncertainty = StdDevUncertainty(np.ones(spectrum.flux.shape))
             prepared = native.prepare(spectrum, "vacuum", 1800)

@@ -87,13 +87,6 @@ def reason(name: str, error: Exception) -> str:
     return text if repr(name) in text else f"{name!r}: {text}"
 
 
-def _spectra(path: Path) -> "list[Spectrum]":
-    """Read the spectra of a file."""
-    from specnb.observing import readers
-
-    return readers.read_all(path)
-
-
 def _prepared(spectrum: "Spectrum", settings: Settings) -> "Prepared":
     """Bring a spectrum onto the native grid, with what the shell says of it."""
     from specnb.observing import native
@@ -130,15 +123,8 @@ class _Item:
 def _items(sources: list[Source], settings: Settings, failed: dict[str, dict]) -> Iterator[_Item]:
     """Read and prepare what can be; say why of the rest."""
     for source in sources:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                spectra = _spectra(source.path)
-        except Exception as error:  # a file that breaks a reader stops no other
-            failed[source.key][""] = reason(source.name, error)
-            continue
-        for i, spectrum in enumerate(spectra):
-            row = int(spectrum.meta.get("row", i)) if len(spectra) > 1 else None
+        for spectrum in _each(source, failed):
+            row = spectrum.meta.get("row")
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -147,6 +133,24 @@ def _items(sources: list[Source], settings: Settings, failed: dict[str, dict]) -
                 _fails(failed, source, row, error)
                 continue
             yield _Item(source, row, prepared)
+
+
+def _each(source: Source, failed: dict[str, dict]) -> "Iterator[Spectrum]":
+    """Read the spectra of a file; one that breaks a reader stops no other file."""
+    from specnb.observing import readers
+
+    spectra = readers.read_each(source.path)
+    while True:
+        try:
+            with warnings.catch_warnings():  # not while the caller has the spectrum
+                warnings.simplefilter("ignore")
+                spectrum = next(spectra, None)
+        except Exception as error:
+            failed[source.key][""] = reason(source.name, error)
+            return
+        if spectrum is None:
+            return
+        yield spectrum
 
 
 def _fails(failed: dict[str, dict], source: Source, row: int | None, error: Exception) -> None:

@@ -207,26 +207,59 @@ def read_all(source: Path | str | Spectrum | Sequence[Spectrum]) -> list[Spectru
         The file, what is wrong with it, and what to do.
     """
     if isinstance(source, str | Path):
-        return _spectra_of(Path(source), only_one=False)
+        return list(read_each(source))
     found = _flat(source)
     return [_numbered(spectrum, i, len(found), "spectrum") for i, spectrum in enumerate(found)]
 
 
-def _spectra_of(path: Path, only_one: bool) -> list[Spectrum]:
+def read_each(path: Path | str) -> Iterator[Spectrum]:
+    """Read the spectra of a file one after the other, so that a table of many needs no more memory than it has.
+
+    Parameters
+    ----------
+    path : pathlib.Path or str
+        As of :func:`read`.
+
+    Yields
+    ------
+    specutils.Spectrum
+        As of :func:`read_all`.
+
+    Raises
+    ------
+    ValueError
+        The file, what is wrong with it, and what to do.
+    """
+    yield from _spectra_of(Path(path), only_one=False)
+
+
+def _spectra_of(path: Path, only_one: bool) -> Iterator[Spectrum]:
     """Read a file; every error names it and says what to do."""
     name = repr(str(path))
     _check(path, name)
+    spectra = _found_in(path, only_one)
+    while (spectrum := _next(spectra, name)) is not None:
+        yield spectrum
+
+
+def _found_in(path: Path, only_one: bool) -> Iterator[Spectrum]:
+    if path.suffix == ".gz":
+        _read_to_end(path)
+    if path.name.lower().endswith(endings.TEXT):
+        yield _numbered(read_text(path), 0, 1, path.name)
+    else:
+        yield from _fits(path, only_one)
+
+
+def _next(spectra: Iterator[Spectrum], name: str) -> Spectrum | None:
+    """Take the next spectrum of a file, None after the last; what warns of a broken file is an error."""
     try:
         with warnings.catch_warnings():
             # units and cards that are not to the standard
             warnings.simplefilter("ignore", fits.verify.VerifyWarning)
             warnings.simplefilter("ignore", u.UnitsWarning)
             warnings.filterwarnings("error", message="(?s).*(truncated|corrupted)")
-            if path.suffix == ".gz":
-                _read_to_end(path)
-            if path.name.lower().endswith(endings.TEXT):
-                return [_numbered(read_text(path), 0, 1, path.name)]
-            return _fits(path, only_one)
+            return next(spectra, None)
     except ValueError as error:
         named = name in str(error)
         raise (error if named else ValueError(f"{name} cannot be read: {error}")) from error
@@ -268,22 +301,25 @@ def _read_to_end(path: Path) -> None:
             pass
 
 
-def _fits(path: Path, only_one: bool) -> list[Spectrum]:
+def _fits(path: Path, only_one: bool) -> Iterator[Spectrum]:
     with _open(path) as hdus:
         layout = _layout(hdus)
         if isinstance(layout, Layout):
-            n = layout.count(hdus)
-            if only_one and n > 1:
-                raise _many(n)
-            found = list(_spectra(hdus, layout, path.name))
-    if isinstance(layout, str):
-        found = _by_specutils(path, layout)
-        if only_one and len(found) > 1:
-            raise _many(len(found))
-        found = [_numbered(one, i, len(found), path.name) for i, one in enumerate(found)]
-    if not found:
+            _count(layout.count(hdus), only_one)
+            yield from _spectra(hdus, layout, path.name)
+            return
+    found = _by_specutils(path, layout)
+    n = _count(len(found), only_one)
+    yield from (_numbered(one, i, n, path.name) for i, one in enumerate(found))
+
+
+def _count(n: int, only_one: bool) -> int:
+    """Refuse a file without spectra, and one of many where one is wanted; return n."""
+    if n == 0:
         raise ValueError("the file holds no spectrum: its table is empty")
-    return found
+    if only_one and n > 1:
+        raise _many(n)
+    return n
 
 
 def _many(n: int) -> ValueError:

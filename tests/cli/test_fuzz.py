@@ -19,7 +19,7 @@ def originals(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::astropy.utils.exceptions.AstropyWarning")
 def test_mutated_files_are_read_or_refused(originals, tmp_path):
-    assert {"lamost", "lamost-rows", "sdss", "wcs"} <= set(originals)
+    assert len(originals) == 10
     outcomes, kinds = set(), set()
     for case in range(20):
         _, kind, content, packed = fuzz.mutated(originals, case)

@@ -20,7 +20,7 @@ from specnb.cli import app, inputs, pool, tables, work
 from specnb.cli.journal import Journal
 from specnb.cli.options import UsageError
 from specnb.grid import N_PIXELS, WAVE
-from specnb.observing import survey_files
+from specnb.observing import readers, survey_files
 
 sys.path.append(str(Path(__file__).parent))
 import fast as stand_ins
@@ -362,14 +362,14 @@ def test_errors_are_in_the_words_of_the_shell(tmp_path):
 def test_a_fault_of_ours_stops_no_other_file(tmp_path, monkeypatch):
     paths = [write(tmp_path / f"s{i}.fits", 1000 + i) for i in range(2)]
     found = inputs.find(map(str, paths), (".fits",), tmp_path / "out.ecsv")
-    read = work._spectra
+    read = readers.read_each
 
     def breaks(path):
         if path.name == "s0.fits":
             raise KeyError("DESIG")
-        return read(path)
+        yield from read(path)
 
-    monkeypatch.setattr(work, "_spectra", breaks)
+    monkeypatch.setattr(readers, "read_each", breaks)
     failed = {source.key: {} for source in found.sources}
     items = list(work._items(found.sources, work.Settings(), failed))
     assert [item.source.path.name for item in items] == ["s1.fits"]

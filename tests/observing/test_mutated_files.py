@@ -1,6 +1,8 @@
 """Mutated files: a clean error or a valid result, and nothing else."""
 
+import sys
 import warnings
+from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -10,9 +12,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from specutils import Spectrum
 
-import specnb
 from specnb.grid import N_PIXELS, WAVE
-from specnb.observing import native, readers, survey_files
+from specnb.observing import native, readers
+
+sys.path.append(str(Path(__file__).parents[2] / "tools"))
+import fuzz
 
 FREE = {
     "deadline": None,
@@ -24,32 +28,7 @@ VALUES = (np.nan, np.inf, -np.inf, 0.0, -1.0, 1e30, -1e30, 1e-40, 3.4e38)
 
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    folder, s = tmp_path_factory.mktemp("originals"), specnb.simulate(1, 3, snr=30)
-    flux, ivar, wave = s.observed[0], s.ivar[0], 10**survey_files.LAMOST
-    whole, weight = np.ones((2, 1, len(wave)))
-    inside = slice(survey_files.FIRST, survey_files.FIRST + N_PIXELS)
-    whole[0, inside], weight[0, inside] = flux, ivar
-    log = survey_files.LAMOST
-    files = [
-        survey_files.lamost(folder / f"{rows}.fits", flux, ivar, rows=rows)
-        for rows in (True, False)
-    ]
-    files += [
-        survey_files.lamost_pilot(folder / "pilot.fits", whole[0], weight[0]),
-        survey_files.spspec(folder / "spspec.fits", whole[0], weight[0], log),
-        survey_files.sdss(folder / "spec.fits", whole[0], weight[0], log),
-        survey_files.mwm(folder / "mwm.fits", whole, weight, wave),
-        survey_files.mastar(folder / "mastar.fits", whole, weight, wave),
-        survey_files.desi(folder / "desi.fits", {"B": (wave, whole, weight)}),
-        survey_files.eso(folder / "eso.fits", whole[0], 0.02 * whole[0], wave / 10),
-        survey_files.image(
-            folder / "image.fits",
-            whole[0],
-            {"CTYPE1": "WAVE", "CUNIT1": "Angstrom", "CRVAL1": 4000.0, "CDELT1": 1.0},
-            0.02 * whole[0],
-        ),
-    ]
-    return [path.read_bytes() for path in files]
+    return [*fuzz.layouts(tmp_path_factory.mktemp("originals")).values()]
 
 
 def check(path):
