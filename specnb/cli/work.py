@@ -89,26 +89,13 @@ def reason(name: str, error: Exception) -> str:
 
 def _prepared(spectrum: "Spectrum", settings: Settings) -> "Prepared":
     """Bring a spectrum onto the native grid, with what the shell says of it."""
-    from specnb.observing import native
+    from specnb.observing import arrays, native
 
     if settings.snr is not None and spectrum.uncertainty is None:
-        _add_errors(spectrum, settings.snr)
+        arrays.add_errors(spectrum, settings.snr)
     prepared = native.prepare(spectrum, settings.medium, settings.resolution)
     prepared.meta["object"] = as_ascii(str(prepared.meta.get("object") or ""))
     return prepared
-
-
-def _add_errors(spectrum: "Spectrum", snr: float) -> None:
-    """Give a spectrum errors of a constant S/N: the running median of the flux over it."""
-    import numpy as np
-    from astropy.nddata import InverseVariance
-    from scipy.ndimage import median_filter
-
-    flux = np.nan_to_num(np.asarray(spectrum.flux.value, "f8"), posinf=0, neginf=0)
-    smooth = median_filter(np.abs(flux), min(301, flux.size), mode="nearest")
-    good = smooth > 0
-    ivar = np.where(good, (snr / np.where(good, smooth, 1)) ** 2, 0)
-    spectrum.uncertainty = InverseVariance(ivar, unit=spectrum.flux.unit**-2)
 
 
 @dataclass

@@ -8,12 +8,22 @@ import numpy as np
 from astropy.table import Table
 from scipy.stats import binomtest
 
-from specnb.experiments.your_spectra import inside, observe
+from specnb.experiments.your_spectra import inside
 from specnb.metrics import Interval
-from specnb.observing import flags, products
+from specnb.observing import arrays, flags, native, products, readers
+from specnb.world import prior
+
+AT_ONCE = 64
 
 
-def flag_rates(folder: Path | str, n: int | None = None, seed: int = 0) -> dict[str, Interval]:
+def flag_rates(
+    folder: Path | str,
+    n: int | None = None,
+    seed: int = 0,
+    medium: str | None = None,
+    resolution: float | None = None,
+    snr: float | None = None,
+) -> dict[str, Interval]:
     """Measure how many spectra of a survey are flagged "do not use", inside the prior and outside of it.
 
     Thresholds of the flags were set on one half of the files, chosen by a hash of their names, and are judged on the
@@ -22,32 +32,44 @@ def flag_rates(folder: Path | str, n: int | None = None, seed: int = 0) -> dict[
     Parameters
     ----------
     folder : pathlib.Path or str
-        With ``labels.csv`` of the survey.
+        With ``labels.csv`` of the survey: file, teff, logg, feh.
     n : int, optional
         Files to read at most.
     seed : int
         Of the draws.
+    medium, resolution, snr
+        What the files do not say, as for the commands.
 
     Returns
     -------
     dict
-        ``"inside, learnt"``, ``"inside, judged"``, ``"outside, learnt"``, ``"outside, judged"`` → share of spectra
-        above S/N 5 with a flag that forbids use, and its 95 % interval (Wilson).
+        ``"inside"``, ``"outside"`` (of 4300 to 7000 K) and ``"between"``, each with ``", learnt"`` or ``", judged"``, →
+        share of spectra above S/N 5 with a flag that forbids use, and its 95 % interval (Wilson).
     """
     table = Table.read(Path(folder) / "labels.csv")[:n]
-    kinds = dict(zip(table["file"], inside(table), strict=True))
+    domain, teff = inside(table), np.asarray(table["teff"], "f8")
+    outside = (teff < prior.TEFF[0]) | (teff > prior.TEFF[1])
+    kinds = np.where(domain, "inside", np.where(outside, "outside", "between"))
     found: dict[str, list[bool]] = defaultdict(list)
-    names = [str(name) for name in kinds]
-    for first in range(0, len(names), 32):
-        paths = {str(Path(folder) / name): name for name in names[first : first + 32]}
-        seen = observe(paths)
-        for path, made in zip(seen, products.process(list(seen.values()), seed), strict=True):
-            name = paths[path]
-            half = ("learnt", "judged")[zlib.crc32(name.encode()) % 2]
+    for first in range(0, len(table), AT_ONCE):
+        prepared, names = [], []
+        for name, kind in zip(table["file"][first:], kinds[first : first + AT_ONCE], strict=False):
+            try:
+                spectrum = readers.read(Path(folder) / str(name))
+                if snr is not None and spectrum.uncertainty is None:
+                    arrays.add_errors(spectrum, snr)
+                prepared.append(native.prepare(spectrum, medium, resolution))
+            except ValueError:
+                continue  # nothing to be flagged
+            half = ("learnt", "judged")[zlib.crc32(str(name).encode()) % 2]
+            names.append(f"{kind}, {half}")
+        for name, made in zip(
+            names, products.process(native.normalised(prepared), seed), strict=True
+        ):
             if made.observation.snr > flags.LEAST_SNR:
-                found[f"{'inside' if kinds[name] else 'outside'}, {half}"].append(not made.good)
+                found[name].append(not made.good)
     out = {}
-    for name, bad in found.items():
+    for name, bad in sorted(found.items()):
         low, high = binomtest(sum(bad), len(bad)).proportion_ci(method="wilson")
         out[name] = Interval(float(np.mean(bad)), float(low), float(high))
     return out

@@ -4,7 +4,8 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.nddata import StdDevUncertainty
+from astropy.nddata import InverseVariance, StdDevUncertainty
+from scipy.ndimage import median_filter
 from specutils import Spectrum
 from specutils.utils.wcs_utils import air_to_vac
 
@@ -63,6 +64,15 @@ def _ivar(spectrum: Spectrum, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]
             "give both in the same unit"
         ) from error
     return np.where(sigma > 0, sigma, np.inf) ** -2.0, mask  # no uncertainty is no weight
+
+
+def add_errors(spectrum: Spectrum, snr: float) -> None:
+    """Give a spectrum errors of a constant S/N: the running median of the flux over it."""
+    flux = np.nan_to_num(np.asarray(spectrum.flux.value, "f8"), posinf=0, neginf=0)
+    smooth = median_filter(np.abs(flux), min(301, flux.size), mode="nearest")
+    good = smooth > 0
+    ivar = np.where(good, (snr / np.where(good, smooth, 1)) ** 2, 0)
+    spectrum.uncertainty = InverseVariance(ivar, unit=spectrum.flux.unit**-2)
 
 
 def arrays(spectrum: Spectrum, medium: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
