@@ -13,7 +13,8 @@ from specnb.metrics import Interval
 from specnb.observing import arrays, flags, native, products, readers
 from specnb.world import prior
 
-AT_ONCE = 64
+AT_ONCE, FEWEST = 64, 5
+"""Spectra together; and spectra without which a share has no interval."""
 
 
 def flag_rates(
@@ -69,7 +70,7 @@ def flag_rates(
             if made.observation.snr > flags.LEAST_SNR:
                 found[name].append(not made.good)
     out = {}
-    for name, bad in sorted(found.items()):
+    for name, bad in sorted((k, v) for k, v in found.items() if len(v) >= FEWEST):
         low, high = binomtest(sum(bad), len(bad)).proportion_ci(method="wilson")
         out[name] = Interval(float(np.mean(bad)), float(low), float(high))
     return out

@@ -130,3 +130,19 @@ def test_nothing_is_unpickled(tmp_path):
     with pytest.raises(ValueError, match=r"trap\.fits"):
         readers.read(tmp_path / "trap.fits")
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("card", "value"), [("NAXIS", 2147483647), ("TFIELDS", 1000), ("NAXIS2", -1), ("PCOUNT", -9)]
+)
+def test_counts_that_no_file_has_are_refused_at_once(tmp_path, star, card, value, packed):
+    """astropy counts as far as NAXIS says, and goes backwards for ever if a size is negative."""
+    path = survey_files.lamost(tmp_path / "a.fits", star.observed[0], star.ivar[0])
+    content = path.read_bytes()
+    at = content.rindex(f"{card:8}=".encode())
+    broken = content[:at] + f"{card:8}= {value:>20}".ljust(80).encode() + content[at + 80 :]
+    path = tmp_path / f"b.fits{'.gz' if packed else ''}"
+    path.write_bytes(gzip.compress(broken) if packed else broken)
+    with pytest.raises(ValueError, match=rf"b\.fits.*a header says {card} ?= {value}"):
+        readers.read(path)
