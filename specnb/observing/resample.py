@@ -45,6 +45,9 @@ FAINTEST = 1e-6
 WIDTHS = 9
 """Gaussians between which one of any width is interpolated."""
 
+LEAST_WIDTH = 0.1
+"""Fine points: a Gaussian of this width changes nothing, where the spectrum is no sharper than the models."""
+
 FINER = 5
 """Points to a native pixel where spectra are smoothed."""
 
@@ -234,7 +237,7 @@ def smoothed(found: Pixels, power: np.ndarray) -> Arrays:
     )
     variance = np.interp(finer, wave[good], 1 / found.ivar[good]) * width
     missing = (1 / RESOLUTION**2 - np.interp(finer, wave, power) ** -2.0).clip(0)
-    sigma = SIGMA_PER_FWHM * np.sqrt(missing) / (np.log(10) * step)
+    sigma = np.maximum(SIGMA_PER_FWHM * np.sqrt(missing) / (np.log(10) * step), LEAST_WIDTH)
     bad = np.maximum(np.interp(finer, wave, (~good).astype(float)), found.absent(finer))
     spoilt = _blurred(bad, sigma) > 0.05
     # fine points that a smoothed one averages

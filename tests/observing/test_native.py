@@ -118,7 +118,7 @@ def test_higher_resolution_is_smoothed_and_its_noise_with_it(stars):
 def test_a_resolving_power_of_every_pixel_is_used(reverse):
     """Gaussian lines as broad as R(λ) from 2500 to 5000 says come out as broad as R = 1800 makes them."""
     wave = 10 ** np.arange(LOGLAM[0] - 0.01, LOGLAM[-1] + 0.01, 2e-5)
-    power = np.interp(wave, [4300, 8700], [2500, 5000])
+    power = np.interp(wave, [4300, 8700], [1800, 5000])
     at, area = np.arange(4400, 8700, 150)[:, None], 2.0
 
     def lines(where, r):
