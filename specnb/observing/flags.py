@@ -332,7 +332,7 @@ RULES = (
     ),
     Reason(
         Quality.RESAMPLED,
-        lambda f: "pixels are not those of the file: errors of neighbours are correlated",
+        lambda f: "pixels are not those of the file",
         lambda f: f.resampled,
         "The file has other pixels than LAMOST and SDSS, an offset from theirs, or a higher resolving power",
         "Errors of labels are a little too small",

@@ -72,6 +72,11 @@ class Products:
     velocity: float = 0.0
 
     @property
+    def said(self) -> list[str]:
+        """Warnings, and the notes of what was done that say more than these."""
+        return list(dict.fromkeys(self.warnings + self.observation.notes))
+
+    @property
     def good(self) -> bool:
         """Whether no flag says that this is not to be used."""
         return flags.good(self.flags)
@@ -253,7 +258,7 @@ def quantiles(products: Products) -> dict[str, Any]:
     row |= {"distance": products.distance, "anomalies": len(products.anomalies)}
     row |= {"cosmic_rays": products.observation.cosmic_rays}
     row |= {"good": products.good, "flags": int(products.flags)}
-    return row | {"warnings": "; ".join(products.warnings + products.observation.notes)}
+    return row | {"warnings": "; ".join(products.said)}
 
 
 def table(names: list, products: list[Products]) -> Table:
@@ -294,7 +299,7 @@ def to_fits(products: Products, name: str | Path) -> fits.HDUList:
         if label == "vsini" and row["vsini_limit"]:
             comment = f"{unit}, 95 % limit {row['vsini_limit']}"
         header[label[:8].upper()] = (round(middle, 4), comment)
-    for text in products.warnings + o.notes:
+    for text in products.said:
         header["HISTORY"] = (
             text.replace("χ²", "chi2").replace("±", "+-").encode("ascii", "replace").decode()
         )
