@@ -57,8 +57,8 @@ BROKEN = (OSError, EOFError, zlib.error, UserWarning)
 """What is raised at a file that is cut or garbled."""
 
 
-COUNT = re.compile(rb"(?:NAXIS  |TFIELDS) *= +\d{4,}|(?:NAXIS\d*|[PG]COUNT) *= +-\d+")
-"""Cards of counts that the standard forbids: more than 999 axes or columns, and negative ones."""
+WILD = re.compile(rb"(?:NAXIS  |TFIELDS) *= +\d{4,}|(?:NAXIS\d*|[PG]COUNT) *= +-\d+|SIMPLE *= *F\b")
+"""Cards that no file of the standard has: more than 999 axes or columns, negative counts, a file that disowns it."""
 
 BLOCK = 2**10 * 2880
 """Bytes that are looked through together: whole blocks of FITS."""
@@ -302,11 +302,11 @@ def _check(path: Path, name: str) -> None:
 
 
 def _look_through(path: Path) -> None:
-    """Read a file to its end: astropy takes a broken archive for a short one, and reads for ever if counts are wild."""
+    """Read a file to its end: astropy takes a broken archive for a short one, and reads for ever if cards are wild."""
     opened: Any = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rb") as file:
         while block := file.read(BLOCK):
-            if found := COUNT.search(block):
+            if found := WILD.search(block):
                 card = " ".join(found[0].decode().split())
                 raise ValueError(
                     f"a header says {card}, which FITS does not allow; download it again"

@@ -134,10 +134,11 @@ def test_nothing_is_unpickled(tmp_path):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(
-    ("card", "value"), [("NAXIS", 2147483647), ("TFIELDS", 1000), ("NAXIS2", -1), ("PCOUNT", -9)]
+    ("card", "value"),
+    [("NAXIS", 2147483647), ("TFIELDS", 1000), ("NAXIS2", -1), ("PCOUNT", -9), ("SIMPLE", "F")],
 )
-def test_counts_that_no_file_has_are_refused_at_once(tmp_path, star, card, value, packed):
-    """astropy counts as far as NAXIS says, and goes backwards for ever if a size is negative."""
+def test_cards_that_no_file_has_are_refused_at_once(tmp_path, star, card, value, packed):
+    """astropy counts as far as NAXIS says, and goes backwards for ever if a size is negative, as of SIMPLE = F."""
     path = survey_files.lamost(tmp_path / "a.fits", star.observed[0], star.ivar[0])
     content = path.read_bytes()
     at = content.rindex(f"{card:8}=".encode())
