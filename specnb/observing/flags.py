@@ -342,7 +342,7 @@ RULES = (
         Quality.DOUBLE_LINES,
         lambda f: f"two sets of lines, {f.separation:.0f} km/s apart",
         lambda f: f.double > TWO,
-        "A binary whose stars are both seen, or two stars in one fibre; found from 200 km/s on",
+        "A binary whose stars are both seen, or two stars in one fibre; found from 250 km/s on",
         "Do not use labels; velocities need two templates",
         True,
     ),

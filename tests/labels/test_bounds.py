@@ -51,10 +51,10 @@ def test_averaged_bound_lies_below_the_priors_width_without_data_and_below_the_p
     assert (nothing > 0.8 * width)[[0, 2, 3, 4, 5]].all()
     assert np.allclose(nothing[6:], 0.02)
     some = bounds.van_trees(s.labels, s.ivar)
-    posterior = specnb.oracle(s.observed[:16], s.ivar[:16], 256)
+    posterior = specnb.oracle(s.observed[:8], s.ivar[:8], 256)
     rms = [np.sqrt(np.mean(np.asarray(posterior.labels[k]).std(1) ** 2)) for k in s.labels.colnames]
     assert (some < nothing).all()
-    assert (some < 1.4 * np.array(rms)).all()  # 16 stars
+    assert (some < 1.4 * np.array(rms)).all()  # 8 stars
 
 
 def test_wrong_shapes_are_refused():

@@ -116,6 +116,7 @@ loop.fit(model, short, seed=5, folder=sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_two_processes_follow_the_curve_of_one(tmp_path):
     script = tmp_path / "two.py"
     script.write_text(TWO % NET)
