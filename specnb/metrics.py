@@ -279,6 +279,15 @@ def covered(draws: ArrayLike, truth: ArrayLike, nominal: float = 0.68) -> np.nda
     return (low <= truth) & (truth <= high)
 
 
+def share(hits: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Return the share of independent hits, (n,) bool, with Wilson's binomial interval."""
+    from scipy.stats import binomtest  # here, because importing it takes a third of a second
+
+    hits = np.asarray(hits, bool)
+    interval = binomtest(int(hits.sum()), hits.size).proportion_ci(confidence, method="wilson")
+    return Interval(float(hits.mean()), float(interval.low), float(interval.high))
+
+
 def coverage(
     draws: ArrayLike, truth: ArrayLike, nominal: float = 0.68, confidence: float = 0.95
 ) -> Interval:
@@ -294,10 +303,7 @@ def coverage(
     hit = covered(draws, truth, nominal)
     if hit.ndim != 1 or not hit.size:
         raise ValueError(f"truth has shape {hit.shape}; give (n,), one number per star")
-    from scipy.stats import binomtest  # here, because importing it takes a third of a second
-
-    interval = binomtest(int(hit.sum()), hit.size).proportion_ci(confidence, method="wilson")
-    return Interval(float(hit.mean()), float(interval.low), float(interval.high))
+    return share(hit, confidence)
 
 
 def pixel_coverage(

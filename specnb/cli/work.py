@@ -53,8 +53,8 @@ class Settings:
     def cards(self) -> dict[str, Any]:
         """Return what a table says of them, in names that FITS can hold."""
         said = {"SPECNB": self.version, "SEED": self.seed, "MEDIUM": self.medium}
-        said |= {"RESOLUT": self.resolution, "SNR": self.snr, "SETTINGS": self.mark()}
-        said |= {"DEVICE": self.device}
+        said |= {"RESOLUT": self.resolution, "SNR": self.snr, "DEVICE": self.device}
+        said |= {"SETTINGS": self.mark()}
         return {name: value for name, value in said.items() if value is not None}
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
-from scipy.stats import binomtest
 
 from specnb.experiments.your_spectra import inside
-from specnb.metrics import Interval
+from specnb.metrics import Interval, share
 from specnb.observing import arrays, flags, native, products, readers
 from specnb.world import prior
 
@@ -69,8 +68,4 @@ def flag_rates(
         ):
             if made.observation.snr > flags.LEAST_SNR:
                 found[name].append(not made.good)
-    out = {}
-    for name, bad in sorted((k, v) for k, v in found.items() if len(v) >= FEWEST):
-        low, high = binomtest(sum(bad), len(bad)).proportion_ci(method="wilson")
-        out[name] = Interval(float(np.mean(bad)), float(low), float(high))
-    return out
+    return {name: share(bad) for name, bad in sorted(found.items()) if len(bad) >= FEWEST}

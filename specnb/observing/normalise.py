@@ -140,11 +140,8 @@ def _worlds(device: str) -> tuple[fit.World, fit.World]:
     """Make the models' world with a free continuum, and the same at R = ``BROADER``; kept, templates with them."""
     shipped = fit.default_world(device)
     continuum = splines(device=device)
-    usual, broad = shipped.resolution, BROADER
-    return (
-        fit.World(shipped.emulator, continuum, usual),
-        fit.World(shipped.emulator, continuum, broad),
-    )
+    usual = fit.World(shipped.emulator, continuum, shipped.resolution)
+    return usual, fit.World(shipped.emulator, continuum, BROADER)
 
 
 def normalise(
