@@ -91,6 +91,25 @@ def emulator_compare(
         )
 
 
+@emulator.command("correct")
+def emulator_correct(
+    surveys: Annotated[
+        list[Path], typer.Argument(help="LAMOST spectra and labels.csv (file, teff, logg, feh)")
+    ],
+    sun: Annotated[Path, typer.Option(help="table of one row: a spectrum of the Sun")],
+    library: Annotated[
+        list[Path] | None, typer.Option(help="table of a library's stars; may be repeated")
+    ] = None,
+    output: Folder = Path("."),
+) -> None:
+    """Learn from real stars what the emulator lacks, on one half of them, and judge it on the other."""
+    with sentences():
+        from specnb.training import correction_card
+
+        card = correction_card.write(surveys, library or [], sun, output)
+        typer.echo(card.read_text())
+
+
 @app.command(rich_help_panel=BUILDERS)
 def yardstick(output: File = None) -> None:
     """Sample the exact posteriors of the validation stars by which training measures ρ."""

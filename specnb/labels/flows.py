@@ -160,7 +160,7 @@ class LabelFlow(nn.Module):
         seen = Observed.state(observed.flux, observed.noise)
         at = begin = z.double().clamp(-REACH, REACH)
         for _ in range(STEPS):
-            curvature, gradient, chi2 = fit.normal_equations(world, at, seen, 1.0)
+            curvature, gradient, chi2 = world.normal_equations(at, seen, 1.0)
             root = torch.linalg.cholesky(curvature)
             step = torch.cholesky_solve(gradient[..., None], root)[..., 0].clamp(-1, 1)
             at = (at + step).clamp(-REACH, REACH)

@@ -22,17 +22,13 @@ from specnb.grid import N_PIXELS
 from specnb.observed import Observed
 from specnb.observing import doppler, model_error
 from specnb.world import fit, prior
-from specnb.world.continuum import Continuum
+from specnb.world.continuum import splines
 
-KNOT_EVERY = 300
 RUNNING = 301
 """Pixels of the running median."""
 
 HUGE = 1e6
 """Largest normalised flux of a pixel that does not count."""
-
-LOOSE = 1e-2
-"""Precision of the splines' coefficients, which are of order one."""
 
 BROADER = 1000.0
 """Resolving power that is tried instead; rotation of 50 km/s at R = 1800 is as broad as R = 1600."""
@@ -104,17 +100,6 @@ class Normalised:
     def __getitem__(self, i: int) -> Normalised:
         """Take one of the spectra."""
         return Normalised(*(value[i] for value in vars(self).values()))
-
-
-def splines(every: int = KNOT_EVERY, device: str = "cpu") -> Continuum:
-    """Make smooth continua: cubic B-splines of nearly free coefficients."""
-    from scipy.interpolate import BSpline  # here, because it takes long to import
-
-    inner = np.linspace(0, N_PIXELS - 1, round(N_PIXELS / every) + 1)
-    knots = np.r_[[inner[0]] * 3, inner, [inner[-1]] * 3]
-    basis = BSpline.design_matrix(np.arange(N_PIXELS), knots, 3).toarray().T
-    loose = torch.full((len(basis),), LOOSE, device=device)
-    return Continuum(torch.tensor(basis, dtype=torch.float32, device=device), loose)
 
 
 def level(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
@@ -239,7 +224,7 @@ def _screened(world: fit.World, seen: Observed, starts: torch.Tensor) -> torch.T
     """
     n, m, _ = starts.shape
     many = Observed(*(part.repeat_interleave(m, 0) for part in (seen.flux, seen.ivar)))
-    value = fit.objective(world, starts.flatten(0, 1).clamp(-3, 3), many, 1.0).unflatten(0, (n, m))
+    value = world.objective(starts.flatten(0, 1).clamp(-3, 3), many, 1.0).unflatten(0, (n, m))
     best = value.topk(SCREENED, dim=1, largest=False).indices
     starts = starts.gather(1, best[..., None].expand(-1, -1, 6))
     few = Observed(*(part.repeat_interleave(SCREENED, 0) for part in (seen.flux, seen.ivar)))
@@ -258,16 +243,16 @@ def _descend(
     refuses are not tried again with more damping, which took half of the time.
     """
     z = z.clamp(-3, 3)
-    value = fit.objective(world, z, seen, 1.0)
+    value = world.objective(z, seen, 1.0)
     damping, failures = torch.full_like(value, 1e-2), torch.zeros_like(value)
     active = torch.arange(len(z), device=z.device)
     for _ in range(steps):
         some = seen[active]
-        curvature, gradient, _ = fit.normal_equations(world, z[active], some, 1.0)
+        curvature, gradient, _ = world.normal_equations(z[active], some, 1.0)
         scale = damping[active, None] * (curvature.diagonal(dim1=1, dim2=2) + 1)
         step = torch.linalg.solve(curvature + torch.diag_embed(scale), gradient[..., None])
         trial = (z[active] + step[..., 0].clamp(-1, 1)).clamp(-fit.Z_MAX, fit.Z_MAX)
-        new = fit.objective(world, trial, some, 1.0)
+        new = world.objective(trial, some, 1.0)
         gain = value[active] - new
         better = gain > 0
         z[active] = torch.where(better[:, None], trial, z[active])
@@ -300,7 +285,7 @@ def _unexplained(world: fit.World, seen: Observed, spectrum: torch.Tensor) -> np
     good = (seen.ivar > 0).sum(1).cpu().numpy()
     noise = _noise(_numpy(seen.flux), _numpy(seen.ivar)) ** 2 * good
     # lines must stand out of the noise's own scatter to be counted
-    least = 4 * np.sqrt(2 * noise)
+    least = np.maximum(4 * np.sqrt(2 * noise), 1.0)
     return (residual - noise).clip(0) / np.maximum(lineless - noise, least)
 
 

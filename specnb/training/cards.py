@@ -84,7 +84,7 @@ def _row(cells: Iterable[Any]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def _origin(numbers: Numbers) -> str:
+def origin(numbers: Numbers) -> str:
     """Date, seed, device, wall time and commit of a run."""
     made = numbers["provenance"]
     return (
@@ -120,7 +120,7 @@ def denoiser(name: str, numbers: Numbers, n_test: int) -> Card:
         value, low, high = np.multiply(score, 100)
         return f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
-    points = [_origin(numbers)]
+    points = [origin(numbers)]
     if "rho" in numbers:
         stars = "ρ on the validation stars of `specnb.training.yardstick`"
         points.append(f"{stars}: {_by_snr(numbers['rho'])}")
@@ -145,7 +145,7 @@ def flow(numbers: Numbers, n_test: int) -> Card:
         "p(θ | y) of six labels; looks through the denoiser `bounded`. LAMOST-like noise maps, "
         + _stream(numbers),
         [
-            _origin(numbers),
+            origin(numbers),
             "mean -ln q on validation stars, in normal coordinates: " + _by_snr(numbers["nll"]),
             f"coverage of 68 and 95 % intervals on {n_test} test stars a row (± 0.04), "
             "half precision",
@@ -190,7 +190,7 @@ def emulator(numbers: Numbers) -> Card:
     if cross:
         stars = f"five-fold cross-validation of {cross['stars']} training stars"
         points.append(f"{stars}: {_headline(cross)}")
-    points += [_cool_giants(numbers), _origin(numbers)]
+    points += [_cool_giants(numbers), origin(numbers)]
     curve = {**numbers.get("learning_curve", {}), str(numbers["training_stars"]): score}
     return Card(
         "Emulator of LTE spectra",

@@ -15,7 +15,6 @@ What it is not: labels are free in the fits, so an error that wrong labels absor
 pixels, which a diagonal covariance does not say; and errors of the files' ivar go into it.
 """
 
-import hashlib
 import io
 import warnings
 from pathlib import Path
@@ -26,61 +25,22 @@ import numpy as np
 import torch
 from astropy.table import Table
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike
 
 from specnb import metrics, storage
-from specnb.grid import N_PIXELS, SPEED_OF_LIGHT, WAVE
+from specnb.grid import N_PIXELS, WAVE
 from specnb.observed import Observed
-from specnb.observing import native, readers
 from specnb.observing.model_error import observed_frame
-from specnb.observing.normalise import level, splines
-from specnb.training import grid_files
+from specnb.training import grid_files, known_stars
 from specnb.training.lte_emulator import by_region, rms
 from specnb.world import fit, prior
+from specnb.world.continuum import splines
 from specnb.world.emulator import load_emulator, residuals
-from specnb.world.operators import velocity_shift
 
 KNOT_EVERY = 150
 SNR_MIN = 50.0
 RESOLUTIONS = (1600.0, 1700.0, 1800.0, 1900.0, 2000.0, 2200.0)
 POOL = 5
 """Neighbouring pixels that share one σ_model: about a resolution element."""
-
-TYPES = {
-    "F dwarfs": lambda t: (t["teff"] >= 6000) & (t["logg"] > 3.5) & (t["feh"] > -1),
-    "G dwarfs": lambda t: (
-        (t["teff"] < 6000) & (t["teff"] >= 5300) & (t["logg"] > 3.5) & (t["feh"] > -1)
-    ),
-    "K dwarfs": lambda t: (t["teff"] < 5300) & (t["logg"] > 3.5) & (t["feh"] > -1),
-    "giants": lambda t: (t["logg"] <= 3.5) & (t["feh"] > -1),
-    "metal-poor": lambda t: t["feh"] <= -1,
-}
-
-
-def load(folder: Path | str) -> Table:
-    """Read stars inside the emulator's domain, median S/N above ``SNR_MIN``: a table with flux (about 1) and ivar."""
-    table = Table.read(Path(folder) / "labels.csv", format="csv")
-    if missing := {"file", "desig", "z", "teff", "logg", "feh"} - set(table.colnames):
-        raise ValueError(f"labels.csv in {str(folder)!r} lacks {sorted(missing)}")
-    table = table[prior.inside(table["teff"], table["logg"], table["feh"])]
-    if not len(table):
-        raise ValueError(f"folder {str(folder)!r} has no star inside the emulator's domain")
-    rows = []
-    for name in table["file"]:
-        flux, ivar, _ = native.onto_grid(readers.read(Path(folder) / name))
-        first = level(flux, ivar)
-        rows.append((flux / first, ivar * first**2))
-    table["flux"], table["ivar"] = (np.array(c, "f4") for c in zip(*rows, strict=True))
-    snr = [np.median(np.sqrt(w[w > 0])) if (w > 0).mean() > 0.5 else 0.0 for w in table["ivar"]]
-    table["snr"] = snr  # after the telluric bands are masked
-    table["judge"] = [hashlib.sha256(str(d).encode()).digest()[0] % 2 == 1 for d in table["desig"]]
-    table = table[table["snr"] > SNR_MIN]
-    if not 5 <= table["judge"].sum() <= len(table) - 5:
-        raise ValueError(
-            f"folder {str(folder)!r} has {len(table)} stars of S/N above {SNR_MIN:.0f} inside the emulator's domain; "
-            "two halves of five are the least"
-        )
-    return table
 
 
 def fitted(
@@ -89,7 +49,7 @@ def fitted(
     """Fit every star from its survey labels; labels (n, 6), residuals and noise (n, 3136) in normalised flux."""
     flux, ivar = (torch.tensor(np.asarray(stars[k])) for k in ("flux", "ivar"))
     start = np.stack([stars["teff"], stars["logg"], stars["feh"], 0 * stars["feh"] + 0.1], 1)
-    rv = np.clip(stars["z"] * SPEED_OF_LIGHT, -290, 290)
+    rv = np.asarray(stars["start"])[:, 4]
     z = prior.to_normal(torch.tensor(np.c_[start, rv, 10 + 0 * rv], dtype=torch.float64))
     if model_error is not None:
         ivar = ivar / (
@@ -105,15 +65,6 @@ def fitted(
         ivar > 0, torch.tensor(np.asarray(stars["ivar"])).rsqrt() / shape, torch.nan
     )
     return prior.from_normal(optimum.z).numpy(), residual.numpy(), noise.numpy()
-
-
-def at_rest(rows: np.ndarray, rv: ArrayLike) -> np.ndarray:
-    """Shift rows (n, 3136) to rest from radial velocities (n,) km/s by whole pixels; NaN where nothing is left."""
-    out = np.full_like(rows, np.nan)
-    shift = velocity_shift(torch.tensor(np.asarray(rv, "f8"))).round().int().tolist()
-    for row, new, k in zip(rows, out, shift, strict=True):
-        new[max(0, -k) : N_PIXELS - max(0, k)] = row[max(0, k) : N_PIXELS - max(0, -k)]
-    return out
 
 
 def model_error_of(residual: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -189,13 +140,14 @@ def compare(
     Parameters
     ----------
     folder : path
-        LAMOST spectra and ``labels.csv`` with file, desig, z, teff, logg, feh.
+        LAMOST spectra and ``labels.csv``, as :func:`specnb.training.known_stars.load` reads it.
     output : path
     bosz_folder : path, optional
         BOSZ models in the layout of :func:`specnb.training.grid_files.read`.
     """
     start, made = monotonic(), storage.provenance("cpu", 0)
-    stars, emulator, continuum = load(folder), load_emulator("cpu"), splines(KNOT_EVERY)
+    stars, emulator = known_stars.load(folder, SNR_MIN), load_emulator("cpu")
+    continuum = splines(KNOT_EVERY)
     by_resolution, judge = {}, np.asarray(stars["judge"])
     for resolution in RESOLUTIONS:
         _, residual, _ = fitted(fit.World(emulator, continuum, resolution), stars[~judge])
@@ -205,9 +157,9 @@ def compare(
     model_error: Any = None
     for _ in range(3):  # labels fitted with the error that they help to find
         labels, residual, noise = fitted(world, stars, model_error)
-        residual, noise = (at_rest(x, labels[:, 4]) for x in (residual, noise))
+        residual, noise = (known_stars.at_rest(x, labels[:, 4]) for x in (residual, noise))
         model_error = model_error_of(residual[~judge], noise[~judge])
-    stacks = {name: np.asarray(choose(stars)) for name, choose in TYPES.items()}
+    stacks = {name: np.asarray(choose(stars)) for name, choose in known_stars.TYPES.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         curves = {name: np.nanmedian(residual[which], 0) for name, which in stacks.items()}

@@ -11,9 +11,17 @@ and the likelihood with c integrated out is
 .. math:: -2 \ln L = \sum w\,\big(y - (1 + \hat c B) F\big)^2 + \hat c^T P \hat c + \ln |A| - \ln |P| .
 """
 
+import numpy as np
 import torch
 
+from specnb.grid import N_PIXELS
 from specnb.observed import Observed
+
+KNOT_EVERY = 300
+"""Pixels between two knots of a spline that follows a continuum and no line."""
+
+LOOSE = 1e-2
+"""Precision of the splines' coefficients, which are of order one."""
 
 
 class Continuum:
@@ -87,3 +95,14 @@ class Continuum:
             c
             + torch.linalg.solve_triangular(root.mT, normal[..., None], upper=True)[..., 0].float()
         )
+
+
+def splines(every: int = KNOT_EVERY, device: str = "cpu") -> Continuum:
+    """Make smooth continua: cubic B-splines of nearly free coefficients."""
+    from scipy.interpolate import BSpline  # here, because it takes long to import
+
+    inner = np.linspace(0, N_PIXELS - 1, round(N_PIXELS / every) + 1)
+    knots = np.r_[[inner[0]] * 3, inner, [inner[-1]] * 3]
+    basis = BSpline.design_matrix(np.arange(N_PIXELS), knots, 3).toarray().T
+    loose = torch.full((len(basis),), LOOSE, device=device)
+    return Continuum(torch.tensor(basis, dtype=torch.float32, device=device), loose)

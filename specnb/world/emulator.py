@@ -16,6 +16,7 @@ searched for. Networks that differ in their initial weights are averaged: betwee
 own direction. All sizes were chosen by five-fold cross-validation inside the training stars.
 """
 
+from copy import copy
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,16 +27,23 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import gelu, linear
 
-from specnb.grid import FINE_RESOLUTION, RESOLUTION
+from specnb.grid import FINE_RESOLUTION, OVERSAMPLING, RESOLUTION
 from specnb.world.operators import (
+    N_FFT,
     as_complex,
     at_pixels,
     fourier_length,
     frequencies,
+    native_to_fourier,
+    shifting,
+    slopes,
     to_fourier,
     to_native,
     transfer,
 )
+
+N_TERMS = 7
+"""Curves of a correction, one for each of :func:`correction_terms`."""
 
 
 class Emulator(nn.Module):
@@ -57,6 +65,7 @@ class Emulator(nn.Module):
     basis: torch.Tensor
     scale: torch.Tensor
     resolution: torch.Tensor
+    correction: torch.Tensor | None
     fourier: torch.Tensor
     first: torch.Tensor
     first_bias: torch.Tensor
@@ -78,6 +87,7 @@ class Emulator(nn.Module):
         self.register_buffer("basis", basis)
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("resolution", torch.tensor(float(resolution)))
+        self.register_buffer("correction", None)
         self.nets = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(4, hidden),
@@ -104,6 +114,31 @@ class Emulator(nn.Module):
         for name, value in ready.items():
             self.register_buffer(name, value.detach().contiguous(), persistent=False)
         return self.eval().requires_grad_(False)
+
+    def corrected(self, curves: torch.Tensor) -> "Emulator":
+        """Make an emulator with a correction added, which a star takes along when it moves.
+
+        Parameters
+        ----------
+        curves : torch.Tensor
+            One for each of :func:`correction_terms`, in the rest frame at native pixels, shape (``N_TERMS``, 3136).
+        """
+        other = copy(self)
+        other._buffers = dict(self._buffers)
+        other.correction = native_to_fourier(curves)
+        return other
+
+    def _observe(
+        self, lines: torch.Tensor, ways: torch.Tensor, labels: torch.Tensor, rv: torch.Tensor
+    ) -> torch.Tensor:
+        """Multiply Fourier coefficients by transfer functions, (…, m) both, and add the correction, if there is one."""
+        seen = lines * ways
+        if self.correction is None:
+            return seen
+        extra = correction_terms(labels).to(self.correction.dtype) @ self.correction
+        frequency = torch.arange(extra.shape[-1], device=rv.device) * (OVERSAMPLING / N_FFT)
+        moved = extra * shifting(frequency, rv.flatten()).unflatten(0, rv.shape)
+        return seen + nn.functional.pad(moved, (0, seen.shape[-1] - moved.shape[-1]))
 
     @staticmethod
     def features(labels: torch.Tensor) -> torch.Tensor:
@@ -151,9 +186,10 @@ class Emulator(nn.Module):
         torch.Tensor
             Normalised flux, shape (n, 3136).
         """
-        return 1 + to_native(
-            self._mixed(labels, resolution), rv, vsini, resolution, self.resolution
-        )
+        frequency = frequencies(resolution)
+        lines = as_complex(self._mixed(labels, resolution), len(frequency))
+        ways = transfer(frequency, rv, vsini, resolution, self.resolution)
+        return 1 + at_pixels(self._observe(lines, ways, labels, rv))
 
     def _mixed(self, labels: torch.Tensor, resolution: torch.Tensor) -> torch.Tensor:
         """Compute the Fourier coefficients that spectra of these resolving powers need, (n, ·)."""
@@ -183,8 +219,30 @@ class Emulator(nn.Module):
         lines = as_complex(mixed, len(frequency)).unflatten(0, (-1, 5))
         rv, vsini = labels[:, [0, 5, 6], 4:].flatten(0, 1).unbind(-1)
         ways = transfer(frequency, rv, vsini, resolution, self.resolution).unflatten(0, (-1, 3))
-        seen = torch.cat([lines * ways[:, :1], lines[:, :1] * ways[:, 1:]], 1)
-        return 1 + at_pixels(seen)
+        both = torch.cat([lines, lines[:, :1].expand(-1, 2, -1)], 1)
+        each = torch.cat([ways[:, :1].expand(-1, 5, -1), ways[:, 1:]], 1)
+        return 1 + at_pixels(self._observe(both, each, labels[..., :4], labels[..., 4]))
+
+    def instrumental(self, labels: torch.Tensor, resolution: torch.Tensor) -> torch.Tensor:
+        """Compute how flux changes with a velocity [1/(km/s)] and with ln R, of labels (n, 6); (n, 2, 3136)."""
+        frequency = frequencies(resolution)
+        rv, vsini = labels[:, 4], labels[:, 5]
+        lines = as_complex(self._mixed(labels[:, :4], resolution), len(frequency))
+        seen = lines * transfer(frequency, rv, vsini, resolution, self.resolution)
+        return at_pixels(
+            torch.stack([seen * slope for slope in slopes(frequency, rv, resolution)], 1)
+        )
+
+
+def correction_terms(labels: torch.Tensor) -> torch.Tensor:
+    """Compute what a correction is linear in, of teff, logg, m_h, alpha_m: (…, 4) → (…, ``N_TERMS``).
+
+    Temperature t, gravity g, and the strength s of lines, which grows with about the square root of abundances, so
+    that what was learnt near the Sun's fades in poor stars: 1, t, g, s, t², ts, g².
+    """
+    teff, logg, m_h, _ = labels.unbind(-1)
+    t, g, s = (5040 / teff - 0.946) / 0.226, (logg - 2.9) / 2.1, 10 ** (m_h / 2)
+    return torch.stack([torch.ones_like(t), t, g, s, t * t, t * s, g * g], -1)
 
 
 def from_state(state: dict[str, torch.Tensor]) -> Emulator:

@@ -76,6 +76,27 @@ class World:
         with torch.no_grad():
             return torch.cat([self.emulator.stencil(rows, resolution) for rows in parts])
 
+    def objective(self, z: torch.Tensor, observed: Observed, weight: float) -> torch.Tensor:
+        """Compute χ² + p zᵀz at points z (n, 6), what is linear solved for; (n,) float64."""
+        _, _, chi2 = self.continuum.best(self.spectrum(z), observed)
+        return chi2 + weight * z.square().sum(1)
+
+    def normal_equations(
+        self, z: torch.Tensor, observed: Observed, weight: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Compute curvature and descent of half the objective in z, what is linear projected out, and χ²."""
+        spectrum, slope = self.derivative(z)
+        c, root, chi2 = self.continuum.best(spectrum, observed)
+        flux, ivar = observed.flux, observed.ivar
+        shape = self.continuum(c)
+        rows = slope * (shape * ivar.sqrt())[:, None]
+        columns = (spectrum * ivar.sqrt())[:, None] * self.continuum.basis
+        residual = (flux - shape * spectrum) * ivar.sqrt()
+        cross = (rows @ columns.mT).double()
+        curvature = (rows @ rows.mT).double() - cross @ torch.cholesky_solve(cross.mT, root)
+        gradient = (rows @ residual[..., None])[..., 0].double() - weight * z
+        return curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device), gradient, chi2
+
 
 @lru_cache(maxsize=2)
 def default_world(device: str = "cpu") -> World:
@@ -146,30 +167,6 @@ class Optimum:
     curvature: torch.Tensor
 
 
-def objective(world: World, z: torch.Tensor, observed: Observed, weight: float) -> torch.Tensor:
-    """Compute χ² + p zᵀz at points z (n, 6), the continuum solved for; (n,) float64."""
-    spectrum = world.spectrum(z)
-    _, _, chi2 = world.continuum.best(spectrum, observed)
-    return chi2 + weight * z.square().sum(1)
-
-
-def normal_equations(
-    world: World, z: torch.Tensor, observed: Observed, weight: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Compute curvature and descent of half the objective in z, the continuum projected out (Gauss-Newton), and χ²."""
-    spectrum, slope = world.derivative(z)
-    c, root, chi2 = world.continuum.best(spectrum, observed)
-    flux, ivar = observed.flux, observed.ivar
-    shape = world.continuum(c)
-    rows = slope * (shape * ivar.sqrt())[:, None]
-    columns = (spectrum * ivar.sqrt())[:, None] * world.continuum.basis
-    residual = (flux - shape * spectrum) * ivar.sqrt()
-    cross = (rows @ columns.mT).double()
-    curvature = (rows @ rows.mT).double() - cross @ torch.cholesky_solve(cross.mT, root)
-    gradient = (rows @ residual[..., None])[..., 0].double() - weight * z
-    return curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device), gradient, chi2
-
-
 @torch.no_grad()
 def solve(
     world: World,
@@ -200,16 +197,16 @@ def solve(
     """
     z = z.clamp(-3, 3).clone()
     damping = torch.full_like(z[:, 0], 1e-2)
-    value = objective(world, z, observed, weight)
+    value = world.objective(z, observed, weight)
     active = torch.arange(len(z), device=z.device)
     for _ in range(iterations):
         some = observed[active]
-        curvature, gradient, _ = normal_equations(world, z[active], some, weight)
+        curvature, gradient, _ = world.normal_equations(z[active], some, weight)
         scale = curvature.diagonal(dim1=1, dim2=2) + 1
         damped = curvature + torch.diag_embed(damping[active, None] * scale)
         step = torch.linalg.solve(damped, gradient[..., None])[..., 0].clamp(-1, 1)
         trial = (z[active] + step).clamp(-Z_MAX, Z_MAX)
-        new = objective(world, trial, some, weight)
+        new = world.objective(trial, some, weight)
         better = new < value[active]
         gain = torch.where(better, value[active] - new, 0.0)
         z[active] = torch.where(better[:, None], trial, z[active])
@@ -221,7 +218,7 @@ def solve(
         active = active[moving]
         if not len(active):
             break
-    curvature, _, _ = normal_equations(world, z, observed, weight)
+    curvature, _, _ = world.normal_equations(z, observed, weight)
     return Optimum(z, value, curvature)
 
 

@@ -153,8 +153,23 @@ def transfer(
     width = vsini[:, None] / PIXEL_VELOCITY
     gauss = torch.exp(-2 * (math.pi * lsf_width(resolution, base)[:, None] * frequency) ** 2)
     modulus = rotation_transfer(2 * math.pi * frequency * width) * gauss * torch.sinc(frequency)
+    return modulus * shifting(frequency, rv)
+
+
+def shifting(frequency: torch.Tensor, rv: torch.Tensor) -> torch.Tensor:
+    """Compute the transfer function of radial velocities alone, (n,) km/s at (m,) cycles per native pixel → (n, m)."""
     phase = -2 * math.pi * frequency * velocity_shift(rv)[:, None]
-    return torch.complex(modulus * torch.cos(phase), modulus * torch.sin(phase))
+    return torch.complex(torch.cos(phase), torch.sin(phase))
+
+
+def slopes(
+    frequency: torch.Tensor, rv: torch.Tensor, resolution: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute what turns a transfer function H into ∂H/∂rv [1/(km/s)] and ∂H/∂ln R, (n, m) each: ∂H = H times it."""
+    per_velocity = 1 / ((SPEED_OF_LIGHT + rv) * math.log(10) * DLOGLAM)
+    sigma = SIGMA_PER_FWHM / (resolution * math.log(10) * DLOGLAM)
+    moved = -2j * math.pi * frequency * per_velocity[:, None]
+    return moved, (2 * math.pi * frequency * sigma[:, None]) ** 2
 
 
 def to_fourier(lines: torch.Tensor) -> torch.Tensor:
@@ -176,6 +191,31 @@ def to_fourier(lines: torch.Tensor) -> torch.Tensor:
     fade[:TAPER], fade[-TAPER:] = ramp, ramp.flip(0)
     spectrum = torch.fft.rfft(lines.double() * fade, n=N_FFT)
     return torch.view_as_real(spectrum).flatten(1).float()
+
+
+def native_to_fourier(curves: torch.Tensor) -> torch.Tensor:
+    """Compute the Fourier coefficients of curves on the native grid, as :func:`at_pixels` takes them.
+
+    Parameters
+    ----------
+    curves : torch.Tensor
+        As seen at native pixels, shape (n, 3136); beyond their ends they fade to 0.
+
+    Returns
+    -------
+    torch.Tensor
+        Complex, (n, 1621): up to half a cycle per native pixel, beyond which sampled curves have nothing.
+    """
+    length = N_FFT // OVERSAMPLING
+    right = length - N_PIXELS - FIRST_PIXEL
+    ends = [curves[:, :1].expand(-1, FIRST_PIXEL), curves[:, -1:].expand(-1, right)]
+    fade = torch.ones(length, dtype=torch.float64, device=curves.device)
+    for size, at in ((FIRST_PIXEL, slice(None, FIRST_PIXEL)), (right, slice(-right, None))):
+        angle = torch.linspace(0, math.pi / 2, size, dtype=torch.float64, device=curves.device)
+        ramp = torch.sin(angle) ** 2
+        fade[at] = ramp if size == FIRST_PIXEL else ramp.flip(0)
+    extended = torch.cat([ends[0], curves, ends[1]], 1).double() * fade
+    return (OVERSAMPLING * torch.fft.rfft(extended)).to(torch.complex64)
 
 
 def fourier_length(resolution: torch.Tensor) -> int:

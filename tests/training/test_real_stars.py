@@ -8,7 +8,7 @@ from astropy.table import Table
 import specnb
 from specnb.grid import LOGLAM, N_PIXELS, PIXEL_VELOCITY, WAVE
 from specnb.observing import model_error, survey_files
-from specnb.training import real_stars
+from specnb.training import known_stars, real_stars
 from specnb.world import prior
 
 
@@ -21,7 +21,7 @@ def test_a_curve_moves_by_the_pixels_of_its_velocity():
 
 def test_shifts_to_rest_are_whole_pixels_and_leave_nothing_behind():
     rows = np.tile(np.arange(float(N_PIXELS)), (3, 1))
-    moved = real_stars.at_rest(rows, [2.2 * PIXEL_VELOCITY, 0.0, -PIXEL_VELOCITY])
+    moved = known_stars.at_rest(rows, [2.2 * PIXEL_VELOCITY, 0.0, -PIXEL_VELOCITY])
     assert moved[0, :5].tolist() == [2, 3, 4, 5, 6]
     assert np.isnan(moved[0, -2:]).all()
     assert np.array_equal(moved[1], rows[1])
@@ -36,7 +36,7 @@ def test_the_model_error_is_what_the_noise_does_not_explain(error):
     noise = np.broadcast_to(1 / np.geomspace(50, 500, 46)[:, None], (46, N_PIXELS))
     rv = rng.uniform(-200, 200, 46)
     residual = noise * rng.normal(size=noise.shape) + error * rng.normal(size=noise.shape)
-    found = real_stars.model_error_of(*(real_stars.at_rest(x, rv) for x in (residual, noise)))
+    found = real_stars.model_error_of(*(known_stars.at_rest(x, rv) for x in (residual, noise)))
     assert np.median(found) == pytest.approx(error, abs=max(0.05 * error, 1e-3))
 
 
@@ -65,9 +65,7 @@ def survey(tmp_path_factory):
     }
     table["teff"] = np.clip(table["teff"] + rng.normal(0, 50, 36), 4310, 6990)
     table["logg"] = np.clip(table["logg"], prior.logg_min(table["teff"]) + 0.02, 4.98)
-    Table({"file": names, "desig": names, "z": rv / 299792.458, **table}).write(
-        folder / "labels.csv"
-    )
+    Table({"file": names, "desig": names, **table}).write(folder / "labels.csv")
     return folder
 
 
@@ -88,21 +86,21 @@ def test_a_line_that_the_model_lacks_is_found(survey, tmp_path, monkeypatch):
 
 def test_a_folder_without_enough_stars_is_refused(tmp_path):
     table = Table(
-        {k: [5000.0] for k in ("z", "teff", "logg", "feh")} | {"file": ["a.fits"], "desig": ["a"]}
+        {k: [5000.0] for k in ("teff", "logg", "feh")} | {"file": ["a.fits"], "desig": ["a"]}
     )
-    table["logg"], table["feh"], table["z"] = 4.0, 0.0, 0.0
+    table["logg"], table["feh"] = 4.0, 0.0
     survey_files.lamost(tmp_path / "a.fits", np.ones(N_PIXELS), np.full(N_PIXELS, 1e4))
     table.write(tmp_path / "labels.csv")
     with pytest.raises(ValueError, match="has 1 stars of S/N above 50"):
-        real_stars.load(tmp_path)
+        known_stars.load(tmp_path, 50)
     table["teff"] = 9000.0
     table.write(tmp_path / "labels.csv", overwrite=True)
     with pytest.raises(ValueError, match="no star inside the emulator's domain"):
-        real_stars.load(tmp_path)
-    table.remove_column("desig")
+        known_stars.load(tmp_path, 50)
+    table.remove_column("feh")
     table.write(tmp_path / "labels.csv", overwrite=True)
     with pytest.raises(ValueError, match="lacks "):
-        real_stars.load(tmp_path)
+        known_stars.load(tmp_path, 50)
 
 
 def test_the_shipped_model_error_is_usable():

@@ -21,7 +21,7 @@ def test_the_best_fit_is_at_least_as_good_as_the_truth(batch):
     """The optimum of the objective lies below its value at the true labels, from every start of every star."""
     world, observed = fit.default_world(), seen(batch)
     best, every = fit.best(world, observed)
-    at_truth = fit.objective(world, prior.to_normal(batch.labels.double()), observed, 1.0)
+    at_truth = world.objective(prior.to_normal(batch.labels.double()), observed, 1.0)
     assert (best.objective < at_truth + 0.01).all()
     assert all((one.objective >= best.objective - 1e-9).all() for one in every)
 

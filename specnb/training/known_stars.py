@@ -1,0 +1,117 @@
+"""Real stars of known labels, on the native grid: what the models are compared with, and what a correction learns from.
+
+A table says which: columns ``file`` (beside the table), ``teff``, ``logg``, ``feh``; ``name``, if stars come more than
+once (``desig`` in LAMOST's tables); and what files do not say themselves: ``medium``, ``resolution``, or ``fwhm`` in Å
+where that is what is constant, and ``snr`` where files have no errors. Halves are drawn by name, so that two visits of
+a star are never on both sides.
+"""
+
+import hashlib
+from pathlib import Path
+
+import astropy.units as u
+import numpy as np
+import torch
+from astropy.table import Row, Table
+from numpy.typing import ArrayLike
+from specutils import Spectrum
+
+from specnb.grid import N_PIXELS
+from specnb.observing import native, readers
+from specnb.observing.arrays import add_errors
+from specnb.observing.flags import TRAINED
+from specnb.observing.normalise import normalise
+from specnb.world import prior
+from specnb.world.operators import velocity_shift
+
+TYPES = {
+    "F dwarfs": lambda t: (t["teff"] >= 6000) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "G dwarfs": lambda t: (
+        (t["teff"] < 6000) & (t["teff"] >= 5300) & (t["logg"] > 3.5) & (t["feh"] > -1)
+    ),
+    "K dwarfs": lambda t: (t["teff"] < 5300) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "giants": lambda t: (t["logg"] <= 3.5) & (t["feh"] > -1),
+    "metal-poor": lambda t: t["feh"] <= -1,
+}
+"""Name of a kind of star → which rows of a table are of it."""
+
+NEEDED = {"file", "teff", "logg", "feh"}
+
+HALF = 5
+"""Least number of stars of a half."""
+
+
+def _spectrum(folder: Path, row: Row) -> tuple[Spectrum, str | None, float | None]:
+    """Read a star: its spectrum, medium and resolving power as far as the table says them."""
+    spectrum = readers.read(folder / str(row["file"]))
+    said = {k: row[k] for k in ("medium", "resolution", "fwhm", "snr") if k in row.colnames}
+    if spectrum.uncertainty is None and "snr" in said:
+        add_errors(spectrum, float(said["snr"]))
+    medium = str(said["medium"]) if "medium" in said else None
+    if "fwhm" not in said:
+        return spectrum, medium, float(said["resolution"]) if "resolution" in said else None
+    power = spectrum.spectral_axis.to_value(u.AA, u.spectral()) / float(said["fwhm"])
+    # what varies along a spectrum is smoothed, pixel by pixel
+    spectrum.meta |= {"resolving_power": power, "resolution": max(TRAINED[1] + 1, power.mean())}
+    return spectrum, medium, None
+
+
+def load(path: Path | str, snr_min: float = 0.0, halves: bool = True) -> Table:
+    """Read stars inside the emulator's domain.
+
+    Parameters
+    ----------
+    path : path
+        A folder with ``labels.csv``, or a table of this kind.
+    snr_min : float
+        Least median S/N.
+    halves : bool
+        Refuse tables of which a half has fewer than five stars.
+
+    Returns
+    -------
+    astropy.table.Table
+        The rows that are left, with flux and ivar, normalised, of the files' errors (n, 3136); ``start``, the labels of
+        a first fit (n, 6); ``snr``; and ``judge``, True in the half that nothing is learnt from.
+
+    Raises
+    ------
+    ValueError
+        What is missing, and where.
+    """
+    path = Path(path)
+    path = path / "labels.csv" if path.is_dir() else path
+    table = Table.read(path, format="csv")
+    if missing := NEEDED - set(table.colnames):
+        raise ValueError(f"{path.name} in {str(path.parent)!r} lacks {sorted(missing)}")
+    table = table[prior.inside(table["teff"], table["logg"], table["feh"])]
+    if not len(table):
+        raise ValueError(f"{str(path)!r} has no star inside the emulator's domain")
+    prepared = [native.prepare(*_spectrum(path.parent, row)) for row in table]
+    found = normalise(
+        *(np.stack([getattr(p, k) for p in prepared]) for k in ("flux", "ivar")), inflate=False
+    )
+    table["flux"], table["ivar"], table["start"] = found.flux, found.ivar, found.labels
+    snr = [np.median(np.sqrt(w[w > 0])) if (w > 0).mean() > 0.5 else 0.0 for w in found.ivar]
+    table["snr"] = snr  # after the telluric bands are masked
+    names = table[next(k for k in ("name", "desig", "file") if k in table.colnames)]
+    table["judge"] = [hashlib.sha256(str(n).encode()).digest()[0] % 2 == 1 for n in names]
+    table = table[table["snr"] > snr_min]
+    if halves and not HALF <= table["judge"].sum() <= len(table) - HALF:
+        raise ValueError(
+            f"{str(path)!r} has {len(table)} stars of S/N above {snr_min:.0f} inside the emulator's domain; "
+            "two halves of five are the least"
+        )
+    return table
+
+
+def at_rest(rows: np.ndarray, rv: ArrayLike) -> np.ndarray:
+    """Shift rows (n, 3136) to rest from radial velocities (n,) km/s by whole pixels; NaN where nothing is left.
+
+    Interpolation would average noise away that a known error still counts.
+    """
+    out = np.full_like(rows, np.nan)
+    shift = velocity_shift(torch.tensor(np.asarray(rv, "f8"))).round().int().tolist()
+    for row, new, k in zip(rows, out, shift, strict=True):
+        new[max(0, -k) : N_PIXELS - max(0, k)] = row[max(0, k) : N_PIXELS - max(0, -k)]
+    return out

@@ -1,0 +1,183 @@
+r"""The likelihood of real spectra: a star, what an instrument does to it, and noise that is correlated.
+
+.. math:: y = F(\theta) + T a + n, \qquad a \sim N(0, \Lambda), \quad n \sim N(0, N),
+
+with columns T that are the continuum (F times cubic splines, nearly free), a zero-point of velocity and of ln R for
+each arm (∂F/∂v and ∂F/∂ln R inside of it), and components of what real stars have beside the model. All of a is
+integrated out in closed form, as the continuum is in :mod:`specnb.world.continuum`: with v and K the residual
+:math:`y - F` and T, whitened,
+
+.. math:: A = K^T K + \Lambda^{-1}, \quad \hat a = A^{-1} K^T v, \quad
+          \chi^2 = |v - K \hat a|^2 + \hat a^T \Lambda^{-1} \hat a .
+
+The noise of an arm is a first-order autoregression of correlation ρ, whose inverse covariance has three diagonals:
+
+.. math:: v_i = (u_i - \rho u_{i-1}) / \sqrt{1 - \rho^2}, \qquad u = r / \sigma,
+
+are independent and of unit variance. A bad pixel breaks the chain.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+
+from specnb.observed import Observed
+from specnb.world import prior
+from specnb.world.continuum import Continuum, splines
+from specnb.world.correction import Components
+from specnb.world.fit import World
+from specnb.world.instrument import Instrument
+
+AT_ONCE = 8
+"""Spectra whose columns are in memory together: what fits in a processor's cache is several times as fast."""
+
+
+class Linear(NamedTuple):
+    """What :meth:`Sky.linear` found.
+
+    Attributes
+    ----------
+    coefficients : torch.Tensor
+        â, (n, k), float64.
+    root : torch.Tensor
+        Cholesky factor of A, (n, k, k), float64.
+    chi2 : torch.Tensor
+        (n,), float64.
+    explained : torch.Tensor
+        T â, (n, 3136).
+    """
+
+    coefficients: torch.Tensor
+    root: torch.Tensor
+    chi2: torch.Tensor
+    explained: torch.Tensor
+
+
+@dataclass(eq=False)
+class Sky(World):
+    """A world whose observations are an instrument's; fluxes are normalised to within some per cent.
+
+    Attributes
+    ----------
+    instrument : Instrument
+    components : Components, optional
+        What real stars have beside the model.
+    """
+
+    instrument: Instrument = None  # type: ignore[assignment]  # always given
+    components: Components | None = None
+
+    @cached_property
+    def _arms(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels of every arm times its σ of velocity and of ln R, (arms, 3136) each."""
+        of_arm = torch.tensor(self.instrument.of_arm, dtype=torch.float32)
+        sigma = torch.tensor([[a.velocity, a.ln_resolution] for a in self.instrument.arms])
+        v, r = (of_arm * column[:, None] for column in sigma.T)
+        device = self.continuum.basis.device
+        return v.to(device), r.to(device)
+
+    @cached_property
+    def _correlation(self) -> torch.Tensor:
+        correlation = torch.tensor(self.instrument.correlation, dtype=torch.float32)
+        return correlation.to(self.continuum.basis.device)
+
+    @cached_property
+    def precision(self) -> torch.Tensor:
+        """Diagonal of Λ⁻¹, (k,), float64."""
+        loose = self.continuum.precision
+        more = 2 * len(self.instrument.arms) + (len(self.components) if self.components else 0)
+        return torch.cat([loose, loose.new_ones(more)])
+
+    def columns(self, labels: torch.Tensor, spectrum: torch.Tensor) -> torch.Tensor:
+        """Compute T of labels (n, 6) float32 and their spectra F (n, 3136): (n, k, 3136)."""
+        resolution = labels.new_full((1,), self.resolution)
+        moved, blurred = self.emulator.instrumental(labels, resolution).unbind(1)
+        velocity, width = self._arms
+        parts = [
+            spectrum[:, None] * self.continuum.basis,
+            moved[:, None] * velocity,
+            blurred[:, None] * width,
+        ]
+        if self.components:
+            parts.append(self.components.at(labels[:, 4]))
+        return torch.cat(parts, 1)
+
+    def weigh(self, observed: Observed, spectrum: torch.Tensor) -> Observed:
+        """Give observations the errors that the instrument makes of the file's, for stars of about F (n, 3136)."""
+        floor, errors, good = (
+            torch.as_tensor(x, dtype=torch.float32).to(observed.device)
+            for x in (self.instrument.floor, self.instrument.errors, self.instrument.good)
+        )
+        ivar = observed.ivar * good
+        return Observed(observed.flux, ivar / (errors**2 + ivar * (floor * spectrum) ** 2))
+
+    def whiten(self, rows: torch.Tensor, observed: Observed) -> torch.Tensor:
+        """Take residuals or columns (n, …, 3136) to independent values of unit variance; bad pixels to 0."""
+        weight, good = observed.ivar.sqrt(), observed.good
+        chained = self._correlation * good
+        chained[:, 1:] *= good[:, :-1]
+        chained[:, 0] = 0
+        scale = (1 - chained.square()).rsqrt()
+        between = (slice(None), *[None] * (rows.ndim - 2))
+        u = rows * weight[between]
+        v = u * scale[between]
+        v[..., 1:] -= u[..., :-1] * (chained * scale)[between][..., 1:]
+        return v
+
+    def linear(
+        self, labels: torch.Tensor, spectrum: torch.Tensor, observed: Observed
+    ) -> tuple[Linear, torch.Tensor]:
+        """Solve for all that is linear, given stars: the solution, and whitened columns K (n, k, 3136)."""
+        columns = self.columns(labels, spectrum)
+        residual = observed.flux - spectrum
+        white, v = self.whiten(columns, observed), self.whiten(residual, observed)
+        curvature = (white @ white.mT).double() + torch.diag(self.precision)
+        root = torch.linalg.cholesky(curvature)
+        right = (white @ v[..., None]).double()
+        a = torch.cholesky_solve(right, root)[..., 0]
+        explained = (a.float()[:, None] @ columns)[:, 0]
+        left = self.whiten(residual - explained, observed)
+        chi2 = left.square().sum(1).double() + (self.precision * a.square()).sum(1)
+        return Linear(a, root, chi2, explained), white
+
+    def objective(self, z: torch.Tensor, observed: Observed, weight: float) -> torch.Tensor:
+        """Compute χ² + p zᵀz at points z (n, 6), what is linear solved for; (n,) float64."""
+        parts = []
+        for at, some in zip(z.split(AT_ONCE), observed.split(AT_ONCE), strict=True):
+            labels = prior.from_normal(at).float()
+            found, _ = self.linear(labels, self.emulated(labels), some)
+            parts.append(found.chi2)
+        return torch.cat(parts) + weight * z.square().sum(1)
+
+    def normal_equations(
+        self, z: torch.Tensor, observed: Observed, weight: float
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Compute curvature and descent of half the objective in z, what is linear projected out, and χ²."""
+        parts = zip(z.split(AT_ONCE), observed.split(AT_ONCE), strict=True)
+        found = [self._normal_equations(at, some) for at, some in parts]
+        curvature, gradient, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
+        unit = torch.eye(6, dtype=z.dtype, device=z.device)
+        return curvature + weight * unit, gradient - weight * z, chi2
+
+    def _normal_equations(self, z, observed):
+        spectrum, slope = self.derivative(z)
+        found, white = self.linear(prior.from_normal(z).float(), spectrum, observed)
+        c = found.coefficients[:, : len(self.continuum.basis)].float()
+        rows = self.whiten(slope * self.continuum(c)[:, None], observed)
+        left = self.whiten(observed.flux - spectrum - found.explained, observed)
+        cross = (rows @ white.mT).double()
+        curvature = (rows @ rows.mT).double() - cross @ torch.cholesky_solve(cross.mT, found.root)
+        return curvature, (rows @ left[..., None])[..., 0].double(), found.chi2
+
+    def log_likelihood(self, z: torch.Tensor, observed: Observed) -> torch.Tensor:
+        """Compute ln L with all that is linear integrated out, up to a constant of the observation: (n,) float64."""
+        labels = prior.from_normal(z).float()
+        found, _ = self.linear(labels, self.emulated(labels), observed)
+        return -0.5 * found.chi2 - found.root.diagonal(dim1=1, dim2=2).log().sum(1)
+
+
+def continuum(instrument: Instrument, device: str = "cpu") -> Continuum:
+    """Make the smooth continua that an instrument needs."""
+    return splines(instrument.knot_every, device)
