@@ -15,12 +15,13 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds it against the 
     from specnb.sampling.reverse import sample_prior
     from specnb.spectral_lines.anomalies import anomalies
     from specnb.spectral_lines.indices import lines
-    from specnb.world.stars import Stars, simulate, synthesize
+    from specnb.world.simulate import Stars, simulate
+    from specnb.world.stars import synthesize
 
 _HOME = {
     "WAVE": "grid",
     "Posterior": "labels.oracle",
-    "Stars": "world.stars",
+    "Stars": "world.simulate",
     "anomalies": "spectral_lines.anomalies",
     "denoise": "denoising.denoise",
     "infer": "labels.inference",
@@ -30,7 +31,7 @@ _HOME = {
     "read": "observing.readers",
     "sample_posterior": "sampling.posterior",
     "sample_prior": "sampling.reverse",
-    "simulate": "world.stars",
+    "simulate": "world.simulate",
     "synthesize": "world.stars",
     "to_native": "observing.native",
 }

@@ -26,7 +26,7 @@ def miles(folder: Path) -> Table:
     for path in sorted(folder.glob("MILES_*")):
         found = NUMBER.search(path.name)
         if found and (values := known.get(found[1])):
-            rows.append((str(path.resolve()), *values, "air", 2.5, 100.0))
+            rows.append((str(path.resolve()), *values, "air", 2.5, 1000.0))
     return Table(rows=rows, names=["file", "teff", "logg", "feh", "medium", "fwhm", "snr"])
 
 

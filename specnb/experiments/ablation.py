@@ -23,7 +23,7 @@ from specnb.metrics import SNR_BINS, Interval, bootstrap, improvement, mse
 from specnb.training.loop import fit
 from specnb.training.profiles import Profile, moments
 from specnb.world import streams
-from specnb.world.stars import Stars, simulate
+from specnb.world.simulate import Stars, simulate
 
 ASSET = files("specnb") / "assets" / "ablation.json"
 SEED = streams.ABLATION_SEED

@@ -11,7 +11,7 @@ from specnb.experiments.realism import Distances
 from specnb.experiments.results import Record
 from specnb.sampling import reverse
 from specnb.training.denoiser import make
-from specnb.world.stars import simulate
+from specnb.world.simulate import simulate
 
 HELD_OUT, DDIM = "held-out", "DDIM, 50 steps"
 """Names of two sets of spectra."""

@@ -9,7 +9,7 @@ from specnb.denoising.denoise import denoise
 from specnb.experiments.results import Record
 from specnb.metrics import Interval
 from specnb.training.denoiser import improvements
-from specnb.world.stars import simulate
+from specnb.world.simulate import simulate
 
 COMPARED = ("wiener", "pca", "dncnn")
 """Methods for comparison."""

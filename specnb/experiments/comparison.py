@@ -27,7 +27,8 @@ from specnb.spectral_lines.equivalent_width import strengths
 from specnb.training import yardstick
 from specnb.world import streams
 from specnb.world.prior import LABELS
-from specnb.world.stars import Stars, draw, simulate
+from specnb.world.simulate import Stars, simulate
+from specnb.world.stars import draw
 from specnb.world.streams import generator
 
 N_REGRESSION = 4096

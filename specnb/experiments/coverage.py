@@ -19,7 +19,8 @@ from specnb.sampling.posterior import sample_posterior
 from specnb.spectral_lines.equivalent_width import strengths
 from specnb.world import streams
 from specnb.world.prior import LABELS
-from specnb.world.stars import draw, simulate
+from specnb.world.simulate import simulate
+from specnb.world.stars import draw
 from specnb.world.streams import generator
 
 Observations: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -9,7 +9,7 @@ from specnb.experiments.results import Record
 from specnb.training import grid_files
 from specnb.training import lte_emulator as training
 from specnb.world import emulator
-from specnb.world.stars import Stars
+from specnb.world.simulate import Stars
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from specnb.metrics import Interval, bootstrap, pixel_coverage
 from specnb.sampling import counts, instruments
 from specnb.sampling.posterior import METHODS, sample_posterior
 from specnb.spectral_lines.anomalies import anomalies
-from specnb.world.stars import Stars, simulate
+from specnb.world.simulate import Stars, simulate
 
 READ_NOISE = 4.0
 """Electrons a pixel."""

@@ -21,7 +21,7 @@ from specnb.experiments.results import Record
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.spectral_lines.anomalies import RADIUS, SIGMA, anomalies, matched_filter
 from specnb.spectral_lines.line_table import LINES
-from specnb.world.stars import Stars, simulate
+from specnb.world.simulate import Stars, simulate
 
 Estimator: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(flux, ivar) → clean flux, (n, 3136) each."""

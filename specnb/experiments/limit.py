@@ -19,7 +19,7 @@ from specnb.labels import bounds
 from specnb.labels.oracle import UnreliablePosterior, oracle
 from specnb.metrics import Interval
 from specnb.world.prior import LABELS
-from specnb.world.stars import simulate
+from specnb.world.simulate import simulate
 
 
 class Quantiles(NamedTuple):

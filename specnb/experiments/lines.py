@@ -14,7 +14,7 @@ from specnb.experiments.results import Error, Record
 from specnb.labels.oracle import oracle
 from specnb.spectral_lines import indices, velocity
 from specnb.spectral_lines.line_table import LINES
-from specnb.world.stars import Stars, simulate
+from specnb.world.simulate import Stars, simulate
 
 QUANTITIES = ("ew", "depth", "velocity", "continuum")
 """What is measured of a line."""

@@ -27,7 +27,7 @@ from specnb.observed import Observed
 from specnb.sampling.posterior import sample_posterior
 from specnb.world import fit, prior
 from specnb.world.prior import LABELS
-from specnb.world.stars import Stars, simulate
+from specnb.world.simulate import Stars, simulate
 
 REGIONS = {
     "all": lambda truth: np.ones(len(truth), dtype=bool),

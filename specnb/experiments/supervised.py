@@ -13,7 +13,7 @@ from specnb.experiments.parameters import fitted
 from specnb.experiments.results import Error, Inside, Record
 from specnb.metrics import Interval
 from specnb.sampling.posterior import sample_posterior
-from specnb.world.stars import Stars, simulate
+from specnb.world.simulate import Stars, simulate
 
 COMPARED = ("none", "pca", "dncnn", "bounded")
 """Methods for comparison."""

@@ -12,7 +12,7 @@ from specnb.denoising.denoise import denoise
 from specnb.denoising.local_prior import SubspaceDenoiser
 from specnb.experiments.results import Record
 from specnb.metrics import Interval, bootstrap, wmae
-from specnb.world.stars import simulate
+from specnb.world.simulate import simulate
 
 PLAN = {0.05: 19.8, 0.1: 33.9, 0.2: 46.5}
 """wMAE improvement that the plan found, per cent, by level."""

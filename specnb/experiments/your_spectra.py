@@ -23,7 +23,7 @@ from specnb.labels.inference import infer
 from specnb.metrics import Interval
 from specnb.observing import native, products, readers, survey_files
 from specnb.world import prior
-from specnb.world.stars import simulate
+from specnb.world.simulate import simulate
 
 SURVEY = ("teff", "logg", "feh")
 """Columns of a survey's labels."""

@@ -109,7 +109,7 @@ def survey(stars: Table) -> Source:
 
 def library(stars: Table) -> Source:
     """Make a source of a library's stars."""
-    return Source(stars, LIBRARY, 0.4)
+    return Source(stars, LIBRARY, 0.25)
 
 
 def sun(stars: Table) -> Source:
@@ -180,12 +180,19 @@ class Residuals:
 
 
 def fitted(
-    fitting: sky.Sky, source: Source, start: np.ndarray, judging: sky.Sky | None = None
+    fitting: sky.Sky,
+    source: Source,
+    start: np.ndarray,
+    judging: sky.Sky | None = None,
+    weight: float = 1.0,
 ) -> Residuals:
-    """Fit stars from labels ``start`` (n, 6) in one world; residuals in it, or in another at the labels found."""
+    """Fit stars from labels ``start`` (n, 6) in one world; residuals in it, or in another at the labels found.
+
+    ``weight`` is the prior's: 1 for the most probable labels, ``fit.LIKELIEST`` for the most likely ones.
+    """
     z = prior.to_normal(torch.tensor(start))
     seen = fitting.weigh(source.observed, fitting.spectrum(z))
-    found = fit.solve(fitting, seen, z, iterations=12, tolerance=0.05)
+    found = fit.solve(fitting, seen, z, weight, iterations=12, tolerance=0.05)
     labels = prior.from_normal(found.z)
     rows, left = labels.float(), []
     judge = judging or fitting

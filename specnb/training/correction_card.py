@@ -16,7 +16,7 @@ from specnb import metrics, storage
 from specnb.training import cards, known_stars
 from specnb.training import correction as learning
 from specnb.training.correction import Source
-from specnb.world import prior
+from specnb.world import fit, prior
 from specnb.world.correction import Components
 from specnb.world.emulator import Emulator, load_emulator
 
@@ -108,7 +108,7 @@ def judge(
     numbers: dict[str, Any] = {}
     for name, source in (judged | anchors).items():
         world = learning.world(source, emulator, components=components)
-        fitted = learning.fitted(world, source, source.start)
+        fitted = learning.fitted(world, source, source.start, weight=fit.LIKELIEST)
         if name in anchors:
             numbers[name] = dict(zip(prior.LABELS, fitted.labels.T[:4].tolist(), strict=False))
             continue
@@ -254,7 +254,7 @@ def card(numbers: dict[str, Any]) -> cards.Card:
         "Correction of the model by real stars",
         "What real stars have beside the model's spectra: a mean that follows temperature, gravity "
         "and the strength of lines, and components that differ from star to star. Every number "
-        "is of stars that nothing was learnt from, labels free in the fit.",
+        "is of stars that nothing was learnt from, at their most likely labels, all of them free.",
         points,
         tables,
         "It knows no cause. Smooth structure is not in it, because the continuum is free; nor "

@@ -9,7 +9,7 @@ from specnb.metrics import Interval
 from specnb.training import cards, loop
 from specnb.training.profiles import chosen, moments
 from specnb.world import streams
-from specnb.world.stars import Stars, simulate
+from specnb.world.simulate import Stars, simulate
 
 LEVELS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0)
 TEST_SEED, N_TEST = streams.DENOISER_CARD_SEED, 512

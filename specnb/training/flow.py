@@ -13,7 +13,8 @@ from specnb.labels.inference import infer
 from specnb.training import cards, loop, objectives
 from specnb.training.profiles import chosen
 from specnb.world import prior, streams
-from specnb.world.stars import draw, simulate
+from specnb.world.simulate import simulate
+from specnb.world.stars import draw
 
 SNRS, N_STARS, N_TEST = (5, 10, 20, 50, 100), 128, 512
 SEED, TEST_SEED = streams.FLOW_SEED, streams.FLOW_CARD_SEED

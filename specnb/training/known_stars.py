@@ -88,9 +88,8 @@ def load(path: Path | str, snr_min: float = 0.0, halves: bool = True) -> Table:
     if not len(table):
         raise ValueError(f"{str(path)!r} has no star inside the emulator's domain")
     prepared = [native.prepare(*_spectrum(path.parent, row)) for row in table]
-    found = normalise(
-        *(np.stack([getattr(p, k) for p in prepared]) for k in ("flux", "ivar")), inflate=False
-    )
+    flux, ivar = (np.stack([getattr(p, k) for p in prepared]) for k in ("flux", "ivar"))
+    found = normalise(flux, ivar, inflate=False)
     table["flux"], table["ivar"], table["start"] = found.flux, found.ivar, found.labels
     snr = [np.median(np.sqrt(w[w > 0])) if (w > 0).mean() > 0.5 else 0.0 for w in found.ivar]
     table["snr"] = snr  # after the telluric bands are masked

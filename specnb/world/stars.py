@@ -11,12 +11,10 @@ simulates is of the test split. Training batches are functions of (seed, step): 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-import astropy.units as u
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -27,7 +25,6 @@ from specnb.world import noise
 from specnb.world.emulator import Emulator, load_emulator
 from specnb.world.prior import (
     ALPHA_M,
-    CONTINUUM,
     LABELS,
     LOGG_MAX,
     M_H,
@@ -36,9 +33,6 @@ from specnb.world.prior import (
     logg_min,
 )
 from specnb.world.streams import generator
-
-if TYPE_CHECKING:
-    from astropy.table import Table
 
 SNR = (5.0, 100.0)
 """Range of the default S/N, log-uniform."""
@@ -147,6 +141,7 @@ def stream(
     start: int = 0,
     flat: float = 0.0,
     diffused: bool = False,
+    draw: Callable[..., Batch] = draw,
 ) -> Iterator[Batch]:
     """Yield batches without end; batch ``i`` depends only on (split, seed, i), so a run resumes exactly anywhere.
 
@@ -163,6 +158,8 @@ def stream(
         Share of each batch whose noise is equal in all pixels, of a level log-uniform in ``FLAT_LEVELS``.
     diffused : bool
         Yield :class:`DiffusedBatch`, which has a second state of each star.
+    draw : callable
+        Makes the stars of a batch, as :func:`draw` does; :func:`specnb.world.telescope.draw` those of a sky.
     """
     step, n = start, round(flat * batch_size)
     while True:
@@ -173,118 +170,10 @@ def stream(
             batch.sigma[:n], batch.good[:n] = 1.0, True
         if diffused:
             again, again_level = _flat(batch.x, rng)
-            batch = DiffusedBatch(**vars(batch), again=again, again_level=again_level)
+            own = {field.name: getattr(batch, field.name) for field in fields(Batch)}
+            batch = DiffusedBatch(**own, again=again, again_level=again_level)
         yield batch
         step += 1
-
-
-@dataclass
-class Stars:
-    """Simulated observations; arrays are numpy float32.
-
-    Attributes
-    ----------
-    flux : (n, 3136)
-        Clean normalised flux.
-    observed : (n, 3136)
-        Flux with noise.
-    ivar : (n, 3136)
-        Inverse variance of ``observed``; 0 = bad pixel.
-    sigma : (n, 3136)
-        Error at unit level.
-    level : (n,)
-        Noise level λ; median continuum S/N = 5/λ.
-    labels : astropy.table.Table
-        teff, logg, m_h, alpha_m, rv, vsini with units, and c0…c4, the coefficients of the continuum error.
-
-    Examples
-    --------
-    >>> from specnb import simulate
-    >>> stars = simulate(3, seed=1, snr=20)
-    >>> len(stars), stars.flux.shape
-    (3, (3, 3136))
-    >>> stars.labels["teff"].unit
-    Unit("K")
-    """
-
-    flux: np.ndarray
-    observed: np.ndarray
-    ivar: np.ndarray
-    sigma: np.ndarray
-    level: np.ndarray
-    labels: Table
-
-    def __len__(self) -> int:
-        return len(self.flux)
-
-
-def _level(n: int, snr: ArrayLike | None, level: ArrayLike | None) -> torch.Tensor | None:
-    """Convert S/N or level, one of the two, to levels (n, 1); None if neither is given."""
-    name, value = ("snr", snr) if level is None else ("level", level)
-    if value is None:
-        return None
-    value = validate.numbers(name, value).numpy()
-    if value.ndim > 1 or value.size not in (1, n) or not np.all(np.isfinite(value) & (value > 0)):
-        raise ValueError(f"{name} is {value!r}; give one positive number or {n} of them")
-    value = np.broadcast_to(value.reshape(-1), (n,))
-    levels = noise.SNR_AT_UNIT_LEVEL / value if name == "snr" else value.copy()
-    return torch.tensor(levels)[:, None]
-
-
-def simulate(
-    n: int, seed: int, snr: ArrayLike | None = None, level: ArrayLike | None = None
-) -> Stars:
-    """Simulate observations of stars drawn from the prior.
-
-    Parameters
-    ----------
-    n : int
-        Number of stars.
-    seed : int
-        Same seed, same stars. They belong to the test split: no model of this project was trained on them.
-    snr, level : float or array of shape (n,), optional
-        Median S/N of the continuum per pixel, or noise level λ = 5/snr; one of the two. By default S/N is
-        log-uniform in 5…100.
-
-    Returns
-    -------
-    Stars
-
-    Raises
-    ------
-    ValueError
-        If ``n`` or ``seed`` is not a non-negative integer, or both or non-positive noise levels are given.
-
-    Notes
-    -----
-    The noise model is :mod:`specnb.world.noise`: shapes set by eye against LAMOST DR10 error vectors. Bad pixels,
-    about 1 %, hold garbage and have ``ivar`` 0.
-
-    Examples
-    --------
-    >>> stars = simulate(2, seed=1, snr=[10, 50])
-    >>> stars.observed.shape
-    (2, 3136)
-    >>> stars.level  # 5 / snr
-    array([0.5, 0.1], dtype=float32)
-    """
-    from astropy.table import Table  # here, because it takes long to import
-
-    n, seed = validate.integer("n", n, 1), validate.integer("seed", seed, 0)
-    if snr is not None and level is not None:
-        raise ValueError(f"snr is {snr!r} and level is {level!r}; give one of them (level = 5/snr)")
-    batch = draw(n, generator("test", seed), _level(n, snr, level))
-    table = Table()
-    for column, values in zip([*LABELS, *CONTINUUM], batch.labels.numpy().T, strict=True):
-        table[column] = values * LABELS.get(column, u.dimensionless_unscaled)
-    return Stars(
-        flux=batch.x.numpy(),
-        observed=batch.y.numpy(),
-        ivar=batch.ivar.numpy(),
-        sigma=batch.sigma.numpy(),
-        level=batch.level[:, 0].numpy(),
-        labels=table,
-    )
 
 
 def synthesize(

@@ -6,7 +6,7 @@ import pytest
 from specnb.experiments import comparison
 from specnb.labels.oracle import oracle
 from specnb.sampling import instruments
-from specnb.world.stars import simulate
+from specnb.world.simulate import simulate
 
 
 @pytest.fixture(scope="module")

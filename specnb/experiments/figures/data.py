@@ -8,7 +8,8 @@ from specnb import plotting
 from specnb.experiments.data import Judged
 from specnb.grid import WAVE
 from specnb.training import lte_emulator
-from specnb.world.stars import Stars, simulate, synthesize
+from specnb.world.simulate import Stars, simulate
+from specnb.world.stars import synthesize
 
 
 def operators(wave: float = 8544.4, half_width: float = 40.0) -> Figure:

@@ -11,7 +11,7 @@ from specnb import plotting
 from specnb.experiments.dps import Stepped
 from specnb.experiments.figures import shared
 from specnb.experiments.hallucination import Erased, Feature
-from specnb.world.stars import Stars
+from specnb.world.simulate import Stars
 
 
 def one_line(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from specnb import plotting
 from specnb.experiments.figures import shared
 from specnb.experiments.limit import Comparison, Level
-from specnb.world.stars import Stars
+from specnb.world.simulate import Stars
 
 
 def band(star: Stars, draws: np.ndarray) -> Figure:

@@ -9,7 +9,7 @@ from specnb.experiments.figures import shared
 from specnb.experiments.lines import Method
 from specnb.grid import SPEED_OF_LIGHT, WAVE
 from specnb.spectral_lines.line_table import LINES
-from specnb.world.stars import Stars
+from specnb.world.simulate import Stars
 
 PANELS = {
     "Hβ": ["Hβ"],

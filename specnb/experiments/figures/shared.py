@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from specnb import plotting
 from specnb.metrics import Interval
-from specnb.world.stars import Stars
+from specnb.world.simulate import Stars
 
 SNRS = (5, 10, 20, 50, 100)
 """Of the validation stars that training watches."""

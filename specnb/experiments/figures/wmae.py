@@ -14,7 +14,7 @@ from specnb.denoising.local_prior import SubspaceDenoiser
 from specnb.experiments import wmae
 from specnb.experiments.figures import shared
 from specnb.metrics import Interval
-from specnb.world.stars import simulate
+from specnb.world.simulate import simulate
 
 
 def training(log: pd.DataFrame) -> Figure:
