@@ -39,6 +39,9 @@ MODEL = 0.012
 RIDGE = 3.0
 """κ, of terms that are scaled to unit variance."""
 
+HUBER, HUBER_STEPS = 3.0, 5
+"""Size in σ from which an outlying value counts less (Huber 1964), and regressions until it does."""
+
 LABEL_ERRORS = (50.0, 0.1, 0.05, 0.08)
 """Of known teff, logg, m_h and guessed alpha_m, star by star."""
 
@@ -114,7 +117,7 @@ def library(stars: Table) -> Source:
 
 def sun(stars: Table) -> Source:
     """Make a source of the Sun."""
-    return Source(stars, LIBRARY, 8.0)
+    return Source(stars, LIBRARY, 12.0)
 
 
 class LabelsHeld(sky.Sky):
@@ -219,7 +222,7 @@ def regress(
     Parameters
     ----------
     residual, variance : numpy.ndarray
-        Shape (n, 3136); NaN where there is nothing. Values beyond 4 σ are left out the second time.
+        Shape (n, 3136); NaN where there is nothing. Values beyond ``HUBER`` σ count by their size alone.
     terms : numpy.ndarray
         Shape (n, k), the first of them 1.
     ridge : float
@@ -235,11 +238,13 @@ def regress(
     error = variance + MODEL**2
     weight = np.where(np.isfinite(residual), 1 / error, 0.0)
     shrink = np.diag(np.r_[1e-3, np.full(x.shape[1] - 1, ridge)]) / MODEL**2
-    for _ in range(2):
-        normal = np.einsum("np,ni,nj->pij", weight, x, x, optimize=True) + shrink
-        right = np.einsum("np,ni->pi", weight * known, x, optimize=True)
+    trusted = weight
+    for _ in range(HUBER_STEPS):
+        normal = np.einsum("np,ni,nj->pij", trusted, x, x, optimize=True) + shrink
+        right = np.einsum("np,ni->pi", trusted * known, x, optimize=True)
         curves = np.linalg.solve(normal, right[..., None])[..., 0].T
-        weight = np.where((known - x @ curves) ** 2 > 16 * error, 0.0, weight)
+        away = np.abs(known - x @ curves) / np.sqrt(np.where(weight > 0, error, 1))
+        trusted = weight * np.minimum(1, HUBER / np.maximum(away, 1e-9))
     slopes = curves[1:] / np.where(size > 0, size, 1)[:, None]
     return np.concatenate([curves[:1] - middle @ slopes, slopes])
 

@@ -16,6 +16,7 @@ from specnb import metrics, storage
 from specnb.training import cards, known_stars
 from specnb.training import correction as learning
 from specnb.training.correction import Source
+from specnb.training.real_stars import worst_lines
 from specnb.world import fit, prior
 from specnb.world.correction import Components
 from specnb.world.emulator import Emulator, load_emulator
@@ -26,6 +27,9 @@ SNR_BINS = ((15.0, 30.0), (30.0, 50.0), (50.0, 100.0), (100.0, np.inf))
 
 BRIGHT = 100.0
 """Least S/N of stars in which the model's own misfit is seen."""
+
+SHOWN = {"before": "none", "after": "mean and components"}
+"""Which judgements' stacks are kept."""
 
 LEAST = 5
 """Stars without which no interval is printed."""
@@ -73,16 +77,16 @@ def _by_snr(stars: Table, found: np.ndarray) -> dict[str, Any]:
     return numbers
 
 
-def stack_rms(stars: Table, residual: np.ndarray) -> dict[str, float]:
-    """Compute the root mean square of the median residual of each kind of star, of at least five."""
-    numbers = {}
+def stacks(stars: Table, residual: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the median residual of each kind of star, of at least five, (3136,); 0 where fewer are seen."""
+    curves = {}
     for name, choose in known_stars.TYPES.items():
-        rows = np.asarray(choose(stars))
-        if rows.sum() >= LEAST:
-            enough = np.isfinite(residual[rows]).sum(0) >= LEAST
-            stack = np.nanmedian(residual[rows][:, enough], 0)
-            numbers[name] = float(np.sqrt(np.mean(stack**2)))
-    return numbers
+        rows = residual[np.asarray(choose(stars))]
+        if len(rows) >= LEAST:
+            enough = np.isfinite(rows).sum(0) >= LEAST
+            curves[name] = np.zeros(rows.shape[1])
+            curves[name][enough] = np.nanmedian(rows[:, enough], 0)
+    return curves
 
 
 def judge(
@@ -90,7 +94,7 @@ def judge(
     anchors: dict[str, Source],
     emulator: Emulator,
     components: Components | None = None,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Fit the judging halves, and stars of no half, with a model.
 
     Parameters
@@ -102,25 +106,32 @@ def judge(
 
     Returns
     -------
-    dict
+    numbers : dict
         Source → numbers.
+    curves : dict
+        Kind of star or anchor of a source → median residual in the rest frame, (3136,).
     """
     numbers: dict[str, Any] = {}
+    curves: dict[str, np.ndarray] = {}
     for name, source in (judged | anchors).items():
         world = learning.world(source, emulator, components=components)
         fitted = learning.fitted(world, source, source.start, weight=fit.LIKELIEST)
         if name in anchors:
             numbers[name] = dict(zip(prior.LABELS, fitted.labels.T[:4].tolist(), strict=False))
+            curves[name] = np.nan_to_num(fitted.residual[0])
             continue
         bright = np.asarray(source.stars["snr"]) > BRIGHT
+        of_kind = stacks(source.stars[bright], fitted.residual[bright])
+        curves |= {f"{name}: {kind}": curve for kind, curve in of_kind.items()}
         numbers[name] = {
             "bright_stars": int(bright.sum()),
             "misfit": _median(fitted.misfit()[bright]),
-            "stack_rms": stack_rms(source.stars[bright], fitted.residual[bright]),
+            "stack_rms": {k: float(np.sqrt((v[v != 0] ** 2).mean())) for k, v in of_kind.items()},
+            "worst_lines": {k: worst_lines(v) for k, v in of_kind.items()},
             "by_kind": _by_kind(source.stars, fitted.labels),
             "by_snr": _by_snr(source.stars, fitted.labels),
         }
-    return numbers
+    return numbers, curves
 
 
 def write(surveys: list[Path], libraries: list[Path], sun: Path, folder: Path | str) -> Path:
@@ -133,7 +144,7 @@ def write(surveys: list[Path], libraries: list[Path], sun: Path, folder: Path | 
     sun : path
         The same, of one star.
     folder : path
-        Gets correction.npz, .json and .md.
+        Gets correction.npz, .json and .md, and correction_stacks.npz.
 
     Returns
     -------
@@ -161,6 +172,7 @@ def write(surveys: list[Path], libraries: list[Path], sun: Path, folder: Path | 
         "mean": (with_mean, None),
         "mean and components": (with_mean, Components(torch.as_tensor(components))),
     }
+    judgements = {name: judge(judged, anchors, *model) for name, model in variants.items()}
     numbers = {
         "stars": {
             name: {"learnt from": len(half.stars), "judging": len(judged[name].stars)}
@@ -168,14 +180,23 @@ def write(surveys: list[Path], libraries: list[Path], sun: Path, folder: Path | 
         },
         "shift": learning.SHIFT,
         "size_of_components": np.sqrt((components**2).mean(1)).tolist(),
-        "judging": {name: judge(judged, anchors, *model) for name, model in variants.items()},
+        "judging": {name: found for name, (found, _) in judgements.items()},
     }
     folder = Path(folder)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, mean=mean.astype("f4"), components=components.astype("f4"))
-    storage.write_bytes(folder / "correction.npz", buffer.getvalue())
+    _write_curves(folder / "correction.npz", "f4", {"mean": mean, "components": components})
+    both = {
+        f"{when}, {k}": v for when, name in SHOWN.items() for k, v in judgements[name][1].items()
+    }
+    _write_curves(folder / "correction_stacks.npz", "f2", both)
     written = storage.write(folder / "correction.json", numbers, made, monotonic() - start)
     return cards.write(written, card(storage.read(written)))
+
+
+def _write_curves(path: Path, kind: str, curves: dict[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    packed: dict[str, Any] = {name: curve.astype(kind) for name, curve in curves.items()}
+    np.savez_compressed(buffer, **packed)
+    storage.write_bytes(path, buffer.getvalue())
 
 
 def _shown(interval: list[float] | None, digits: int) -> str:
