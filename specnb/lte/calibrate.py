@@ -30,8 +30,9 @@ import numpy as np
 import pandas as pd
 
 from specnb.lte.linelists import CORRECTIONS, LOW, log_ion_fraction, wider
-from specnb.lte.synthesis import BOLTZMANN, LOG_STEP, Synthesizer, microturbulence
+from specnb.lte.synthesis import BOLTZMANN, LOG_STEP, Synthesizer
 from specnb.training.grid_files import broadened
+from specnb.world.prior import microturbulence
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_matrix

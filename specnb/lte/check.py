@@ -15,9 +15,10 @@ import numpy as np
 from specnb import storage
 from specnb.grid import RESOLUTION
 from specnb.lte.linelists import MOLECULES
-from specnb.lte.synthesis import ANGLES, LOG_STEP, Synthesizer, microturbulence
+from specnb.lte.synthesis import ANGLES, LOG_STEP, Synthesizer
 from specnb.training.grid_files import broadened
 from specnb.training.lte_emulator import rms
+from specnb.world.prior import microturbulence
 
 STARS = {
     "corner of the domain": (4300.0, 1.0, 0.5, 0.5),

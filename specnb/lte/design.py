@@ -2,7 +2,7 @@ r"""A grid of LTE spectra: which stars, computed in parallel, packed for the emu
 
 The design is a scrambled Sobol sequence in five dimensions: teff = 4300 + 2700 u₁; log g from 0.8 + (teff −
 4300)/1000 to 5 by u₂; [M/H] = 0.5 − 3.5 u₃^1.3; [α/M] = −0.1 + 0.6 u₄; vmic within 0.5 km/s of the relation of
-:func:`specnb.lte.synthesis.microturbulence` by u₅. Its points with i % 8 = 5 are kept for judges outside of this
+:func:`specnb.world.prior.microturbulence` by u₅. Its points with i % 8 = 5 are kept for judges outside of this
 project and never computed here. They are one octant, the cool giants, because a Sobol sequence deals its points into
 octants in turn; so that octant is filled by a second sequence (numbers from 100,000 on). The corners of the domain
 come first (from 200,000 on), because an emulator must not extrapolate; a third sequence (from 300,000 on) adds stars
@@ -39,9 +39,9 @@ from specnb.lte.linelists import (
     STRONGEST_CH,
     verify,
 )
-from specnb.lte.synthesis import ANGLES, LOG_STEP, Synthesizer, microturbulence, wavelengths
+from specnb.lte.synthesis import ANGLES, LOG_STEP, Synthesizer, wavelengths
 from specnb.training.grid_files import broadened
-from specnb.world.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, logg_min
+from specnb.world.prior import ALPHA_M, LOGG_MAX, M_H, TEFF, VMIC, logg_min, microturbulence
 
 Star: TypeAlias = tuple[int, np.ndarray]
 """Number of a star and its labels, (5,)."""
@@ -51,8 +51,8 @@ GAP, CORNER, COOL, HARD = 100_000, 200_000, 300_000, 400_000
 
 COOL_TEFF = 5100.0
 
-POOREST, VMIC = -3.0, 0.5
-"""Least [M/H] of the grid (the prior over stars ends earlier); reach of vmic about its relation, km/s."""
+POOREST = -3.0
+"""Least [M/H] of the grid; the prior over stars ends earlier."""
 
 DEALT = (7, 1, 3, 1)
 """Stars of the four sequences in every twelve of the design."""

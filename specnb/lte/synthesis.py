@@ -40,11 +40,6 @@ def gauss(n: int) -> tuple[np.ndarray, np.ndarray]:
     return 0.5 * (x[::-1] + 1), 0.5 * w[::-1]
 
 
-def microturbulence(logg: Value) -> Value:
-    """Return vmic in km/s: 2.478 − 0.325 log g."""
-    return 2.478 - 0.325 * logg
-
-
 class Synthesizer:
     """Labels → flux and continuum on the synthesis grid; expensive to make, then reused.
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from specnb import metrics, storage
 from specnb.grid import WAVE
 from specnb.training import cards, grid_files
-from specnb.world import emulator
+from specnb.world import emulator, prior
 
 GRID = Path(__file__).parents[2] / "lte_grid" / "first.npz"
 """The packed grid that the emulator is trained on: LTE spectra at R = 10,000 (:mod:`specnb.lte.design`); in a clone."""
@@ -60,6 +60,14 @@ def _added(index: ArrayLike) -> np.ndarray:
 def by_region() -> dict[str, np.ndarray]:
     """Make masks (3136,) of the wavelength regions of the card, by name."""
     return {f"{a}-{b}": (a <= WAVE) & (b > WAVE) for a, b in REGIONS}
+
+
+def inputs(grid: grid_files.Grid) -> np.ndarray:
+    """Take what an emulator learns from: labels (n, 4), or (n, 5) where microturbulence varies by itself."""
+    if grid.vmic is None:
+        return grid.labels
+    away = grid.vmic - prior.microturbulence(grid.labels[:, 1])
+    return np.c_[grid.labels, away] if np.abs(away).max() > 1e-3 else grid.labels
 
 
 def rms(r: ArrayLike, axis: int | None = None) -> Any:
@@ -125,13 +133,13 @@ def learning_curve(
     for share in (0.25, 0.5, 0.75):
         few = rows[: int(share * len(rows))]
         model = emulator.fit(
-            grid.labels[few],
+            inputs(grid)[few],
             grid.flux[few],
             grid.resolution,
             min(components, len(few) // 2),
             seed=seed,
         )
-        each = rms(emulator.residuals(model, grid.labels[judge], grid.flux[judge]), axis=1)
+        each = rms(emulator.residuals(model, inputs(grid)[judge], grid.flux[judge]), axis=1)
         curve[str(len(few))] = {"rms": float(rms(each)), "median": float(np.median(each))}
     return curve
 
@@ -149,9 +157,9 @@ def cross_validated(
     for i in range(folds):
         rows, out = ~judge & (fold != i), fold == i
         model = emulator.fit(
-            grid.labels[rows], grid.flux[rows], grid.resolution, components, seed=seed
+            inputs(grid)[rows], grid.flux[rows], grid.resolution, components, seed=seed
         )
-        each[out] = rms(emulator.residuals(model, grid.labels[out], grid.flux[out]), axis=1)
+        each[out] = rms(emulator.residuals(model, inputs(grid)[out], grid.flux[out]), axis=1)
     return summary(each[fold < folds])
 
 
@@ -196,7 +204,7 @@ def train(
         )
     components = min(COMPONENTS, (~judge).sum() // 2)  # a small grid cannot carry more
     model = emulator.fit(
-        grid.labels[~judge], grid.flux[~judge], grid.resolution, components, seed=seed
+        inputs(grid)[~judge], grid.flux[~judge], grid.resolution, components, seed=seed
     )
     numbers: dict[str, Any] = {
         "grid": Path(path).name,
@@ -204,7 +212,7 @@ def train(
         "training_stars": int((~judge).sum()),
         "cool_giants": int(_cool_giant(grid.labels).sum()),
         "validation": scores(
-            grid.labels[judge], emulator.residuals(model, grid.labels[judge], grid.flux[judge])
+            grid.labels[judge], emulator.residuals(model, inputs(grid)[judge], grid.flux[judge])
         ),
     }
     if curve:

@@ -41,6 +41,7 @@ from specnb.world.operators import (
     to_native,
     transfer,
 )
+from specnb.world.prior import VMIC
 
 N_TERMS = 7
 """Curves of a correction, one for each of :func:`correction_terms`."""
@@ -59,6 +60,8 @@ class Emulator(nn.Module):
         Width of the two hidden layers; number of networks that are averaged.
     resolution : float
         Resolving power of the spectra on the fine grid.
+    inputs : int
+        Labels of a star: 4, or 5 with microturbulence.
     """
 
     mean: torch.Tensor
@@ -81,8 +84,10 @@ class Emulator(nn.Module):
         hidden: int = 128,
         members: int = 8,
         resolution: float = FINE_RESOLUTION,
+        inputs: int = 4,
     ):
         super().__init__()
+        self.inputs = inputs
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
         self.register_buffer("scale", torch.ones(()))
@@ -90,7 +95,7 @@ class Emulator(nn.Module):
         self.register_buffer("correction", None)
         self.nets = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(4, hidden),
+                nn.Linear(inputs, hidden),
                 nn.GELU(),
                 nn.Linear(hidden, hidden),
                 nn.GELU(),
@@ -142,18 +147,24 @@ class Emulator(nn.Module):
 
     @staticmethod
     def features(labels: torch.Tensor) -> torch.Tensor:
-        """Scale labels (n, 4) to what the networks see: about ±1 over the prior; lines follow 1/T, not T."""
-        teff, logg, m_h, alpha_m = labels.unbind(-1)
+        """Scale labels (n, 4 or 5) to what the networks see: about ±1 over the prior; lines follow 1/T, not T."""
+        teff, logg, m_h, alpha_m, *vmic = labels.unbind(-1)
         columns = [
             (5040 / teff - 0.946) / 0.226,
             (logg - 2.9) / 2.1,
             (m_h + 1) / 1.5,
             (alpha_m - 0.2) / 0.3,
+            *(difference / VMIC for difference in vmic),
         ]
         return torch.stack(columns, -1)
 
     def coefficients(self, labels: torch.Tensor) -> torch.Tensor:
-        """Compute basis coefficients, (n, k), of labels (n, 4): teff [K], logg [log cm/s²], m_h, alpha_m [dex]."""
+        """Compute basis coefficients, (n, k), of labels (n, 4): teff [K], logg [log cm/s²], m_h, alpha_m [dex].
+
+        A fifth label is microturbulence less :func:`specnb.world.prior.microturbulence` [km/s]; without it, 0.
+        """
+        if labels.shape[-1] < self.inputs:
+            labels = nn.functional.pad(labels, (0, self.inputs - labels.shape[-1]))
         x = gelu(linear(self.features(labels), self.first, self.first_bias))
         x = x.unflatten(1, (len(self.nets), -1)).transpose(0, 1)
         x = gelu(torch.baddbmm(self.second_bias, x, self.second)).transpose(0, 1).flatten(1)
@@ -240,7 +251,7 @@ def correction_terms(labels: torch.Tensor) -> torch.Tensor:
     Temperature t, gravity g, and the strength s of lines, which grows with about the square root of abundances, so
     that what was learnt near the Sun's fades in poor stars: 1, t, g, s, t², ts, g².
     """
-    teff, logg, m_h, _ = labels.unbind(-1)
+    teff, logg, m_h = labels[..., :3].unbind(-1)
     t, g, s = (5040 / teff - 0.946) / 0.226, (logg - 2.9) / 2.1, 10 ** (m_h / 2)
     return torch.stack([torch.ones_like(t), t, g, s, t * t, t * s, g * g], -1)
 
@@ -248,8 +259,9 @@ def correction_terms(labels: torch.Tensor) -> torch.Tensor:
 def from_state(state: dict[str, torch.Tensor]) -> Emulator:
     """Build an :class:`Emulator` from its ``state_dict``."""
     members = sum(name.endswith(".0.bias") for name in state)
+    hidden, inputs = state["nets.0.0.weight"].shape
     with torch.random.fork_rng(devices=[]):  # leave the caller's stream of random numbers alone
-        emulator = Emulator(state["mean"], state["basis"], len(state["nets.0.0.bias"]), members)
+        emulator = Emulator(state["mean"], state["basis"], hidden, members, inputs=inputs)
     emulator.load_state_dict(state)
     return emulator.prepare()
 
@@ -282,7 +294,8 @@ def fit(
     Parameters
     ----------
     labels : numpy.ndarray
-        teff [K], logg [log cm/s²], m_h, alpha_m [dex], shape (n, 4).
+        teff [K], logg [log cm/s²], m_h, alpha_m [dex], shape (n, 4); or with microturbulence less that of
+        :func:`specnb.world.prior.microturbulence` [km/s], (n, 5).
     flux : numpy.ndarray
         Normalised, on the fine grid, shape (n, 16151).
     resolution : float
@@ -317,7 +330,8 @@ def fit(
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        emulator = Emulator(mean, basis, hidden, members, resolution).double()
+        inputs = np.shape(labels)[1]
+        emulator = Emulator(mean, basis, hidden, members, resolution, inputs).double()
     emulator.scale.copy_(scale)
     x, y = emulator.features(torch.as_tensor(labels, dtype=torch.float64)), target / scale
     for net in emulator.nets:
@@ -385,7 +399,7 @@ def residuals(
     ----------
     emulator : Emulator
     labels : numpy.ndarray
-        As for :func:`fit`, shape (n, 4).
+        As for :func:`fit`.
     flux : numpy.ndarray
         Normalised, on the fine grid, shape (n, 16151).
     resolution : float

@@ -40,6 +40,9 @@ TEFF, M_H, ALPHA_M = (4300.0, 7000.0), (-2.5, 0.5), (-0.1, 0.5)
 LOGG_MAX, RV_MAX, VSINI_MAX = 5.0, 300.0, 50.0
 """Upper edges: surface gravity [log cm/s²], size of the radial velocity and projected rotation [km/s]."""
 
+VMIC = 0.5
+"""Reach of microturbulence about :func:`microturbulence` in the grid, km/s."""
+
 EDGE = 1e-9
 """Probabilities are kept this far from 0 and 1."""
 
@@ -47,6 +50,11 @@ EDGE = 1e-9
 def logg_min(teff: Number) -> Number:
     """Compute the lower edge of the prior in log g at ``teff`` [K]: 0.8 + (teff − 4300)/1000."""
     return 0.8 + (teff - TEFF[0]) / 1000
+
+
+def microturbulence(logg: Number) -> Number:
+    """Compute the microturbulence that stars of ``logg`` have on average, in km/s: 2.478 − 0.325 log g."""
+    return 2.478 - 0.325 * logg
 
 
 def inside(teff: Array, logg: Array, m_h: Array) -> Array:

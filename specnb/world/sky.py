@@ -3,9 +3,9 @@ r"""The likelihood of real spectra: a star, what an instrument does to it, and n
 .. math:: y = F(\theta) + T a + n, \qquad a \sim N(0, \Lambda), \quad n \sim N(0, N),
 
 with columns T that are the continuum (F times cubic splines, nearly free), a zero-point of velocity and of ln R for
-each arm (∂F/∂v and ∂F/∂ln R inside of it), and components of what real stars have beside the model. All of a is
-integrated out in closed form, as the continuum is in :mod:`specnb.world.continuum`: with v and K the residual
-:math:`y - F` and T, whitened,
+each arm (∂F/∂v and ∂F/∂ln R inside of it), microturbulence where the emulator knows of it, and components of what
+real stars have beside the model. All of a is integrated out in closed form, as the continuum is in
+:mod:`specnb.world.continuum`: with v and K the residual :math:`y - F` and T, whitened,
 
 .. math:: A = K^T K + \Lambda^{-1}, \quad \hat a = A^{-1} K^T v, \quad
           \chi^2 = |v - K \hat a|^2 + \hat a^T \Lambda^{-1} \hat a .
@@ -29,6 +29,9 @@ from specnb.world.continuum import Continuum, splines
 from specnb.world.correction import Components
 from specnb.world.fit import World
 from specnb.world.instrument import Instrument
+
+VMIC_SIGMA, VMIC_STEP = 0.2, 0.1
+"""Scatter of microturbulence about its relation, and the difference by which its slope is measured, km/s."""
 
 AT_ONCE = 8
 """Spectra whose columns are in memory together: what fits in a processor's cache is several times as fast."""
@@ -87,7 +90,8 @@ class Sky(World):
     def precision(self) -> torch.Tensor:
         """Diagonal of Λ⁻¹, (k,), float64."""
         loose = self.continuum.precision
-        more = 2 * len(self.instrument.arms) + (len(self.components) if self.components else 0)
+        more = 2 * len(self.instrument.arms) + (self.emulator.inputs == 5)
+        more += len(self.components) if self.components else 0
         return torch.cat([loose, loose.new_ones(more)])
 
     def columns(self, labels: torch.Tensor, spectrum: torch.Tensor) -> torch.Tensor:
@@ -100,9 +104,23 @@ class Sky(World):
             moved[:, None] * velocity,
             blurred[:, None] * width,
         ]
+        if self.emulator.inputs == 5:
+            parts.append(VMIC_SIGMA * self._microturbulent(labels)[:, None])
         if self.components:
             parts.append(self.components.at(labels[:, 4]))
         return torch.cat(parts, 1)
+
+    def _microturbulent(self, labels: torch.Tensor) -> torch.Tensor:
+        """Compute ∂F/∂vmic [1/(km/s)] of labels (n, 6): (n, 3136)."""
+        resolution = labels.new_full((1,), self.resolution)
+        rv, vsini = labels[:, 4], labels[:, 5]
+        more, less = (
+            self.emulator(
+                torch.nn.functional.pad(labels[:, :4], (0, 1), value=step), rv, vsini, resolution
+            )
+            for step in (VMIC_STEP, -VMIC_STEP)
+        )
+        return (more - less) / (2 * VMIC_STEP)
 
     def weigh(self, observed: Observed, spectrum: torch.Tensor) -> Observed:
         """Give observations the errors that the instrument makes of the file's, for stars of about F (n, 3136)."""

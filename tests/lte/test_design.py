@@ -12,9 +12,8 @@ import pytest
 
 from specnb.grid import FINE_LOGLAM, SPEED_OF_LIGHT
 from specnb.lte import design, linelists
-from specnb.lte.synthesis import microturbulence
 from specnb.training import grid_files, lte_emulator
-from specnb.world.prior import logg_min
+from specnb.world.prior import logg_min, microturbulence
 
 
 def test_the_design_is_a_prefix_of_itself():

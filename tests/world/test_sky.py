@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from specnb.grid import N_PIXELS, WAVE
+from specnb.grid import FINE_LOGLAM, N_PIXELS, WAVE
 from specnb.observed import Observed
-from specnb.world import fit, prior, sky, stars, streams
+from specnb.world import emulator, fit, prior, sky, stars, streams
 from specnb.world.correction import Components
 from specnb.world.emulator import N_TERMS, correction_terms, load_emulator
 from specnb.world.instrument import GENERIC, LAMOST, LIBRARY, Arm, Instrument
@@ -143,12 +143,12 @@ def test_without_noise_the_zero_points_of_the_arms_are_the_error_of_the_velocity
 
 def test_what_an_instrument_does_is_the_slope_of_the_emulator():
     """∂F/∂v and ∂F/∂ln R against differences."""
-    emulator, at = load_emulator("cpu"), labels(6, seed=1)
+    world, at = load_emulator("cpu"), labels(6, seed=1)
     r = torch.tensor([1800.0])
-    moved, blurred = emulator.instrumental(at, r).unbind(1)
+    moved, blurred = world.instrumental(at, r).unbind(1)
 
     def flux(rv=0.0, ln_r=0.0):
-        return emulator(at[:, :4], at[:, 4] + rv, at[:, 5], r * np.exp(ln_r))
+        return world(at[:, :4], at[:, 4] + rv, at[:, 5], r * np.exp(ln_r))
 
     assert torch.allclose(moved, (flux(rv=2) - flux(rv=-2)) / 4, atol=2e-6)
     assert torch.allclose(blurred, (flux(ln_r=0.01) - flux(ln_r=-0.01)) / 0.02, atol=5e-5)
@@ -156,7 +156,7 @@ def test_what_an_instrument_does_is_the_slope_of_the_emulator():
 
 def test_a_correction_moves_with_its_star():
     """Curves of every term, at rest and at any velocity, in every way in which spectra are computed."""
-    emulator, at = load_emulator("cpu"), labels(5, seed=3)
+    world, at = load_emulator("cpu"), labels(5, seed=3)
     r, pixel = torch.tensor([1800.0]), torch.arange(float(N_PIXELS))
     shapes = torch.stack(
         [
@@ -164,13 +164,13 @@ def test_a_correction_moves_with_its_star():
             for k in range(N_TERMS)
         ]
     )
-    corrected = emulator.corrected(shapes)
-    assert emulator.correction is None
+    corrected = world.corrected(shapes)
+    assert world.correction is None
     terms = correction_terms(at[:, :4])
 
     def change(rows):
         four, rv, vsini = rows[:, :4], rows[:, 4], rows[:, 5]
-        return corrected(four, rv, vsini, r) - emulator(four, rv, vsini, r)
+        return corrected(four, rv, vsini, r) - world(four, rv, vsini, r)
 
     at_rest = at.clone()
     at_rest[:, 4] = 0
@@ -197,6 +197,30 @@ def test_components_move_with_the_star():
     assert moved.shape == (2, 1, N_PIXELS)
     assert torch.allclose(moved[0, 0], shape[0], atol=1e-6)
     assert torch.allclose(moved[1, 0, 3:], shape[0, :-3], atol=1e-3)
+
+
+def test_microturbulence_is_a_column_where_the_emulator_knows_of_it():
+    """An emulator of five labels in a linear world: its slope is the column, and four labels mean the relation."""
+    rng = np.random.default_rng(0)
+    n = 160
+    y = np.c_[
+        rng.uniform([4300, 1, -2.5, 0], [7000, 5, 0.5, 0.4], (n, 4)), rng.uniform(-0.5, 0.5, n)
+    ]
+    shape = np.exp(-0.5 * ((FINE_LOGLAM - 3.75) / 1e-3) ** 2)
+    flux = 1 - (0.3 + 0.1 * y[:, 4:]) * shape
+    five = emulator.fit(y, flux, components=2, hidden=16)
+    assert five.inputs == 5
+    again = emulator.from_state(five.state_dict())
+    at = labels(2)
+    at[:, 4:] = 0
+    r, zero = torch.tensor([1800.0]), torch.zeros(2)
+    four = again(at[:, :4], zero, zero, r)
+    assert torch.allclose(four, five(torch.nn.functional.pad(at[:, :4], (0, 1)), zero, zero, r))
+    w = sky.Sky(again, sky.continuum(GENERIC), instrument=GENERIC)
+    columns = w.columns(at, four)
+    assert columns.shape[1] == len(w.precision)
+    expected = sky.VMIC_SIGMA * (four - 1) / 3  # a tenth of the depth of 0.3
+    assert torch.allclose(columns[:, -1], expected, atol=2e-4)
 
 
 def test_the_likelihood_of_one_arm_without_floor_is_the_simulators():
