@@ -28,7 +28,7 @@ from specnb.world import fit, prior, sky
 from specnb.world.emulator import Emulator, correction_terms, load_emulator
 from specnb.world.instrument import LAMOST, LIBRARY, Instrument
 
-SHIFT = (30.0, 0.03, 0.0)
+SHIFT = (25.0, 0.02, -0.01)
 """Added to a survey's teff, logg, m_h: half of what the Sun and other stars ask for."""
 
 SNR_MIN = 30.0
@@ -117,7 +117,7 @@ def library(stars: Table) -> Source:
 
 def sun(stars: Table) -> Source:
     """Make a source of the Sun."""
-    return Source(stars, LIBRARY, 12.0)
+    return Source(stars, LIBRARY, 8.0)
 
 
 class LabelsHeld(sky.Sky):
