@@ -9,10 +9,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from specnb import storage
 from specnb.experiments.data import EmulatorError
 from specnb.experiments.results import Record
 from specnb.metrics import Interval
+
+FEWEST = 5
+"""Stars of which an interval is shown."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,24 @@ class Region(Record):
 
 
 @dataclass(frozen=True)
+class Misfit(Record):
+    """What a model leaves of bright stars that nothing was learnt from, in units of the continuum.
+
+    Attributes
+    ----------
+    stars : int
+    misfit : Interval
+        Root mean square of a spectrum, noise taken away: the median star.
+    stacks : dict
+        Kind of star → root mean square of the median residual.
+    """
+
+    stars: int
+    misfit: Interval
+    stacks: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Stars(Record):
     """What stars.json holds.
 
@@ -86,6 +109,8 @@ class Stars(Record):
         Region in Å → :class:`Region`, LAMOST spectra.
     worst_cost_of_the_recipe : dict
         Better spectrum → largest RMS difference over stars and windows.
+    corrected : dict
+        Correction → source of real stars → :class:`Misfit`.
     """
 
     grid_stars: int
@@ -94,19 +119,46 @@ class Stars(Record):
     bosz: dict[str, Difference]
     real_stars: dict[str, Region]
     worst_cost_of_the_recipe: dict[str, float]
+    corrected: dict[str, dict[str, Misfit]]
 
 
 @dataclass
 class Shipped:
-    """Measurements that ship with the package: the emulator's card, real stars, costs of the recipe."""
+    """Measurements that ship with the package: the emulator's card, real stars, costs of the recipe, the correction."""
 
     card: dict[str, Any]
     real: dict[str, Any]
     cost: dict[str, Any]
+    correction: dict[str, Any]
 
     def regions(self) -> dict[str, Region]:
         """Return residuals of real stars, judging half, by region in Å."""
         return {name: _region(v) for name, v in self.real["judging_half"].items()}
+
+    def misfits(self) -> dict[str, dict[str, Misfit]]:
+        """Return what each correction leaves of each source's bright stars, judging halves."""
+        return {
+            name: {
+                source: Misfit(v["bright_stars"], Interval(*v["misfit"]), v["stack_rms"])
+                for source, v in found.items()
+                if "misfit" in v
+            }
+            for name, found in self.correction["judging"].items()
+        }
+
+    def labels(self, source: str) -> dict[tuple[str, str], dict[str, str]]:
+        """Return biases and scatters of a source's labels, judging half, by kind and S/N, before and after."""
+        rows = {}
+        for name in ("none", "mean and components"):
+            found = self.correction["judging"][name][source]
+            for kind, v in (found["by_kind"] | found["by_snr"]).items():
+                if v["stars"] >= FEWEST:
+                    rows[kind, name] = {"stars": v["stars"]} | {
+                        f"{what} of {label}": _interval(v[label][what], digits)
+                        for label, digits in (("teff", 0), ("logg", 2), ("feh", 3))
+                        for what in ("bias", "scatter")
+                    }
+        return rows
 
     def worst_costs(self) -> dict[str, float]:
         """Return the largest RMS difference of the recipe to each better spectrum."""
@@ -122,6 +174,11 @@ class Shipped:
         return few | {self.card["training_stars"]: Curve(whole["rms"], whole["median"])}
 
 
+def _interval(values: list[float], digits: int) -> str:
+    value, low, high = (f"{x:.{digits}f}" for x in values)
+    return f"{value} [{low}, {high}]"
+
+
 def _region(v: dict[str, Any]) -> Region:
     within = {
         name: Within(*(Interval(*v[name][f"within_{k}"]) for k in (1, 2)))
@@ -133,7 +190,7 @@ def _region(v: dict[str, Any]) -> Region:
 def shipped() -> Shipped:
     """Read what was measured."""
     assets = Path(str(files("specnb") / "assets"))
-    names = ("emulator", "realstars", "lte_check")
+    names = ("emulator", "realstars", "lte_check", "correction")
     return Shipped(*(storage.read(assets / f"{name}.json") for name in names))
 
 
@@ -147,4 +204,16 @@ def collect(grid_stars: int, again: EmulatorError, kept: Shipped) -> Stars:
         {name: Difference(**v) for name, v in kept.real["bosz"].items()},
         kept.regions(),
         kept.worst_costs(),
+        kept.misfits(),
     )
+
+
+def stacks() -> dict[str, dict[str, np.ndarray]]:
+    """Load the median residuals of real stars: "before" and "after" → kind of star → (3136,), in the rest frame."""
+    path = files("specnb") / "assets" / "correction_stacks.npz"
+    found: dict[str, dict[str, np.ndarray]] = {"before": {}, "after": {}}
+    with np.load(str(path), allow_pickle=False) as file:
+        for name in file.files:
+            when, kind = name.split(", ", 1)
+            found[when][kind] = file[name].astype("f4")
+    return found

@@ -25,10 +25,11 @@ from astropy.table import Table
 from specnb.observed import Observed
 from specnb.training.known_stars import at_rest
 from specnb.world import fit, prior, sky
+from specnb.world.correction import Components
 from specnb.world.emulator import Emulator, correction_terms, load_emulator
 from specnb.world.instrument import LAMOST, LIBRARY, Instrument
 
-SHIFT = (25.0, 0.02, -0.01)
+SHIFT = (25.0, 0.02, 0.0)
 """Added to a survey's teff, logg, m_h: half of what the Sun and other stars ask for."""
 
 SNR_MIN = 30.0
@@ -152,7 +153,10 @@ class LabelsUncertain(sky.Sky):
 
 
 def world(
-    source: Source, emulator: Emulator, kind: type[sky.Sky] = sky.Sky, components=None
+    source: Source,
+    emulator: Emulator,
+    kind: type[sky.Sky] = sky.Sky,
+    components: Components | None = None,
 ) -> sky.Sky:
     """Make the world of a source's stars."""
     instrument = source.instrument

@@ -13,10 +13,10 @@ import torch
 from astropy.table import Table, vstack
 
 from specnb import metrics, storage
+from specnb.grid import WAVE
 from specnb.training import cards, known_stars
 from specnb.training import correction as learning
 from specnb.training.correction import Source
-from specnb.training.real_stars import worst_lines
 from specnb.world import fit, prior
 from specnb.world.correction import Components
 from specnb.world.emulator import Emulator, load_emulator
@@ -87,6 +87,16 @@ def stacks(stars: Table, residual: np.ndarray) -> dict[str, np.ndarray]:
             curves[name] = np.zeros(rows.shape[1])
             curves[name][enough] = np.nanmedian(rows[:, enough], 0)
     return curves
+
+
+def worst_lines(stack: np.ndarray, n: int = 12, apart: int = 8) -> list[list[float]]:
+    """List wavelengths (Å) and values where a stacked residual is furthest from 0, ``apart`` pixels between them."""
+    left, found = np.abs(np.nan_to_num(stack)), []
+    for _ in range(n):
+        i = int(left.argmax())
+        found.append([round(float(WAVE[i]), 1), round(float(stack[i]), 4)])
+        left[max(0, i - apart) : i + apart + 1] = 0
+    return found
 
 
 def judge(

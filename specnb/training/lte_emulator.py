@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from specnb import metrics, storage
 from specnb.grid import WAVE
 from specnb.training import cards, grid_files
+from specnb.training.emulator_fit import fit
 from specnb.world import emulator, prior
 
 GRID = Path(__file__).parents[2] / "lte_grid" / "first.npz"
@@ -132,7 +133,7 @@ def learning_curve(
     curve = {}
     for share in (0.25, 0.5, 0.75):
         few = rows[: int(share * len(rows))]
-        model = emulator.fit(
+        model = fit(
             inputs(grid)[few],
             grid.flux[few],
             grid.resolution,
@@ -156,9 +157,7 @@ def cross_validated(
     each = np.zeros(len(judge))
     for i in range(folds):
         rows, out = ~judge & (fold != i), fold == i
-        model = emulator.fit(
-            inputs(grid)[rows], grid.flux[rows], grid.resolution, components, seed=seed
-        )
+        model = fit(inputs(grid)[rows], grid.flux[rows], grid.resolution, components, seed=seed)
         each[out] = rms(emulator.residuals(model, inputs(grid)[out], grid.flux[out]), axis=1)
     return summary(each[fold < folds])
 
@@ -203,9 +202,7 @@ def train(
             f"grid {str(path)!r} has {len(judge)} stars; an emulator needs at least 64, better 500"
         )
     components = min(COMPONENTS, (~judge).sum() // 2)  # a small grid cannot carry more
-    model = emulator.fit(
-        inputs(grid)[~judge], grid.flux[~judge], grid.resolution, components, seed=seed
-    )
+    model = fit(inputs(grid)[~judge], grid.flux[~judge], grid.resolution, components, seed=seed)
     numbers: dict[str, Any] = {
         "grid": Path(path).name,
         "resolution": grid.resolution,

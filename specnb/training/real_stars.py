@@ -16,7 +16,6 @@ pixels, which a diagonal covariance does not say; and errors of the files' ivar 
 """
 
 import io
-import warnings
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -27,7 +26,7 @@ from astropy.table import Table
 from numpy.lib.stride_tricks import sliding_window_view
 
 from specnb import metrics, storage
-from specnb.grid import N_PIXELS, WAVE
+from specnb.grid import N_PIXELS
 from specnb.observed import Observed
 from specnb.observing.model_error import observed_frame
 from specnb.training import grid_files, known_stars
@@ -112,16 +111,6 @@ def _summary(residual, noise, model_error):
     return out
 
 
-def worst_lines(stack: np.ndarray, n: int = 12, apart: int = 8) -> list[list[float]]:
-    """List wavelengths (Å) and values where a stacked residual is furthest from 0, ``apart`` pixels between them."""
-    left, found = np.abs(np.nan_to_num(stack)), []
-    for _ in range(n):
-        i = int(left.argmax())
-        found.append([round(float(WAVE[i]), 1), round(float(stack[i]), 4)])
-        left[max(0, i - apart) : i + apart + 1] = 0
-    return found
-
-
 def bosz(folder: Path | str) -> tuple[dict[str, dict[str, float]], np.ndarray]:
     """Compare the emulator with BOSZ models at R = 1800: bias and RMS by wavelength region, mean curve (3136,)."""
     grid = grid_files.read(folder)
@@ -159,35 +148,17 @@ def compare(
         labels, residual, noise = fitted(world, stars, model_error)
         residual, noise = (known_stars.at_rest(x, labels[:, 4]) for x in (residual, noise))
         model_error = model_error_of(residual[~judge], noise[~judge])
-    stacks = {name: np.asarray(choose(stars)) for name, choose in known_stars.TYPES.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        curves = {name: np.nanmedian(residual[which], 0) for name, which in stacks.items()}
-    survey = np.stack([stars["teff"], stars["logg"], stars["feh"]], 1)
     numbers = {
         "stars": {
             "calibrating": int((~judge).sum()),
             "judging": int(judge.sum()),
             "snr_min": SNR_MIN,
         },
-        "by_type": {name: int(which.sum()) for name, which in stacks.items()},
         "resolution": {"best": resolution, "median_abs_residual": by_resolution},
         "judging_half": _summary(residual[judge], noise[judge], model_error),
         "model_error_median": float(np.median(model_error)),
-        "labels_minus_survey": {
-            name: {
-                "bias": list(metrics.bias(ours, theirs)),
-                "scatter": list(metrics.scatter(ours, theirs)),
-            }
-            for name, ours, theirs in zip(
-                ("teff", "logg", "m_h"), labels[judge].T, survey[judge].T, strict=False
-            )
-        },
-        "worst_lines": {
-            name: worst_lines(curve) for name, curve in curves.items() if stacks[name].any()
-        },
     }
-    arrays = {"model_error": model_error, **{f"stack {k}": v for k, v in curves.items()}}
+    arrays = {"model_error": model_error}
     if bosz_folder is not None:
         numbers["bosz"], arrays["bosz"] = bosz(bosz_folder)
     buffer = io.BytesIO()

@@ -94,6 +94,11 @@ class Sky(World):
         more += len(self.components) if self.components else 0
         return torch.cat([loose, loose.new_ones(more)])
 
+    @property
+    def of_star(self) -> slice:
+        """Which columns are the same in every visit of a star: those behind the continuum's and the arms'."""
+        return slice(len(self.continuum.basis) + 2 * len(self.instrument.arms), len(self.precision))
+
     def columns(self, labels: torch.Tensor, spectrum: torch.Tensor) -> torch.Tensor:
         """Compute T of labels (n, 6) float32 and their spectra F (n, 3136): (n, k, 3136)."""
         resolution = labels.new_full((1,), self.resolution)
@@ -173,21 +178,55 @@ class Sky(World):
         self, z: torch.Tensor, observed: Observed, weight: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Compute curvature and descent of half the objective in z, what is linear projected out, and χ²."""
-        parts = zip(z.split(AT_ONCE), observed.split(AT_ONCE), strict=True)
-        found = [self._normal_equations(at, some) for at, some in parts]
-        curvature, gradient, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
+        curvature, gradient, chi2, _ = self._in_parts(z, observed)
         unit = torch.eye(6, dtype=z.dtype, device=z.device)
         return curvature + weight * unit, gradient - weight * z, chi2
 
+    def errors(
+        self, z: torch.Tensor, observed: Observed, weight: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        r"""Compute what is known of z at an optimum: of a star, and of one of its visits beside others.
+
+        With the total covariance C = N + TΛTᵀ, slopes S and the curvature H = SᵀC⁻¹S + p, the error of a star is H⁻¹.
+        Columns that are the same in every visit (components, microturbulence) move all estimates alike, so that visits
+        scatter by H⁻¹(H − GGᵀ)H⁻¹, G = SᵀC⁻¹T of these columns.
+
+        Parameters
+        ----------
+        z : torch.Tensor
+            Shape (n, 6), float64.
+        observed : Observed
+            As from :meth:`weigh`.
+        weight : float
+            p, the weight of the prior.
+
+        Returns
+        -------
+        absolute, visit : torch.Tensor
+            Covariances of z, (n, 6, 6), float64.
+        """
+        curvature, _, _, shared = self._in_parts(z, observed)
+        curvature = curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device)
+        absolute = torch.linalg.inv(curvature)
+        return absolute, absolute - absolute @ shared @ shared.mT @ absolute
+
+    def _in_parts(self, z, observed):
+        parts = zip(z.split(AT_ONCE), observed.split(AT_ONCE), strict=True)
+        found = [self._normal_equations(at, some) for at, some in parts]
+        return tuple(torch.cat(part) for part in zip(*found, strict=True))
+
     def _normal_equations(self, z, observed):
+        """Compute curvature, descent, χ² and G, see :meth:`errors`, of a few spectra."""
         spectrum, slope = self.derivative(z)
         found, white = self.linear(prior.from_normal(z).float(), spectrum, observed)
         c = found.coefficients[:, : len(self.continuum.basis)].float()
         rows = self.whiten(slope * self.continuum(c)[:, None], observed)
         left = self.whiten(observed.flux - spectrum - found.explained, observed)
         cross = (rows @ white.mT).double()
-        curvature = (rows @ rows.mT).double() - cross @ torch.cholesky_solve(cross.mT, found.root)
-        return curvature, (rows @ left[..., None])[..., 0].double(), found.chi2
+        solved = torch.cholesky_solve(cross.mT, found.root)
+        curvature = (rows @ rows.mT).double() - cross @ solved
+        shared = (self.precision[:, None] * solved)[:, self.of_star].mT
+        return curvature, (rows @ left[..., None])[..., 0].double(), found.chi2, shared
 
     def log_likelihood(self, z: torch.Tensor, observed: Observed) -> torch.Tensor:
         """Compute ln L with all that is linear integrated out, up to a constant of the observation: (n,) float64."""

@@ -27,7 +27,7 @@ def test_commands_for_spectra_come_first_and_the_others_under_a_heading_of_their
 
 
 def test_groups_have_their_commands():
-    assert commands(shown("emulator")) == ["train", "compare"]
+    assert commands(shown("emulator")) == ["train", "compare", "correct"]
     assert commands(shown("grid")) == ["sources", "build", "check", "pack", "calibrate"]
 
 

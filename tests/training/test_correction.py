@@ -116,6 +116,14 @@ def test_errors_of_labels_are_no_components(stars):
     assert np.nanmean(without.residual**2) < np.nanmean(with_errors.residual**2)
 
 
+def test_the_worst_lines_are_the_furthest_from_zero():
+    stack = line(5300, 0.05) + line(6700, -0.03) + line(8000, 0.01)
+    (first, low), (second, high) = correction_card.worst_lines(stack, 2)
+    assert (round(first), round(second)) == (5300, 6700)
+    assert low == pytest.approx(-0.05, abs=1e-3)
+    assert high == pytest.approx(0.03, abs=1e-3)
+
+
 def test_one_command_learns_judges_and_writes(tmp_path):
     """20 survey files of a simulated sky: the card, its numbers, and curves that can be used."""
     s = specnb.simulate(20, 5, snr=120)

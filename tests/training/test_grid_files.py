@@ -13,7 +13,6 @@ from specnb import storage
 from specnb.cli import app
 from specnb.grid import FINE_LOGLAM
 from specnb.training import grid_files, lte_emulator
-from specnb.world import emulator
 
 FINE = 10**FINE_LOGLAM
 HALPHA_AIR, HALPHA_VACUUM = 6562.80, 6564.61
@@ -121,7 +120,7 @@ def test_bosz_text_files_of_both_releases(tmp_path):
 
 
 def test_command_trains_on_a_users_grid(tmp_path, monkeypatch):
-    monkeypatch.setattr(emulator, "fit", partial(emulator.fit, members=1))
+    monkeypatch.setattr(lte_emulator, "fit", partial(lte_emulator.fit, members=1))
     wave = np.arange(4100, 9100, 1.0)
     y, flux = spectra(wave)
     np.savez(tmp_path / "mine.npz", wave=wave, flux=flux, **table(y))

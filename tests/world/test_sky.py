@@ -6,6 +6,7 @@ import torch
 
 from specnb.grid import FINE_LOGLAM, N_PIXELS, WAVE
 from specnb.observed import Observed
+from specnb.training import emulator_fit
 from specnb.world import emulator, fit, prior, sky, stars, streams
 from specnb.world.correction import Components
 from specnb.world.emulator import N_TERMS, correction_terms, load_emulator
@@ -127,6 +128,24 @@ def test_pulls_of_stars_that_are_drawn_from_it_are_normal():
     assert (pull.median(0).values < 1.1).all()
 
 
+def test_visits_scatter_by_what_is_not_the_same_in_all_of_them():
+    """What looks like a label and is the same in every visit adds to the star's error, and not to a visit's."""
+    z = prior.to_normal(labels(1, seed=9).double()).clamp(-1, 1)
+    z[:, 4] = 0  # at rest
+    plain = world()
+    at = prior.from_normal(z).float().repeat(48, 1)
+    seen = observed(plain, at, seed=10)
+    error = plain.errors(z.repeat(48, 1), seen)[0][:, 0, 0].sqrt().mean()
+    like_teff = float(3 * error) * plain.derivative(z)[1][0, :1]
+    w = world(components=Components(like_teff))
+    seen = Observed(seen.flux + 1.5 * like_teff, seen.ivar)
+    found = fit.solve(w, seen, z.repeat(48, 1))
+    absolute, visit = (x.mean(0)[0, 0].sqrt() for x in w.errors(found.z, seen))
+    assert error < visit < 0.8 * absolute < 0.8 * 3.5 * error
+    assert float(found.z[:, 0].std() / visit) == pytest.approx(1, rel=0.3)
+    assert abs(float(found.z[:, 0].mean() - z[0, 0])) > 3 * error
+
+
 def test_without_noise_the_zero_points_of_the_arms_are_the_error_of_the_velocity():
     """Two independent zero-points of 3 and 8 km/s leave (1/9 + 1/64)^(-1/2) = 2.81 km/s, one of 5 leaves 5."""
     at = labels(4, seed=7)
@@ -208,7 +227,7 @@ def test_microturbulence_is_a_column_where_the_emulator_knows_of_it():
     ]
     shape = np.exp(-0.5 * ((FINE_LOGLAM - 3.75) / 1e-3) ** 2)
     flux = 1 - (0.3 + 0.1 * y[:, 4:]) * shape
-    five = emulator.fit(y, flux, components=2, hidden=16)
+    five = emulator_fit.fit(y, flux, components=2, hidden=16)
     assert five.inputs == 5
     again = emulator.from_state(five.state_dict())
     at = labels(2)

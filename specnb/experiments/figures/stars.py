@@ -66,21 +66,20 @@ def error(each: Sequence[LeftOut], curve: dict[int, Curve]) -> Figure:
     return fig
 
 
-def stacks(curves: dict[str, np.ndarray], counts: dict[str, int]) -> Figure:
-    """Draw stacked residuals by type: type → residual (3136,); type → number of stars."""
-    fig, ax = plt.subplots(figsize=(12, 6))
-    beside: dict[str, Any] = dict(
-        xytext=(4, 0), textcoords="offset points", fontsize=9, va="center"
-    )
-    for i, (name, curve) in enumerate(curves.items()):
-        level = -OFFSET * i
-        ax.plot(WAVE, curve + level, lw=0.6)
-        ax.axhline(level, color=plotting.TRUTH, lw=0.4)
-        title = f"{name} ({counts[name]})"
-        ax.annotate(title, (WAVE[-1], level), annotation_clip=False, **beside)
-    for name, wave in plotting.LINES.items():
-        ax.axvline(wave, color=plotting.OBSERVED, lw=0.6, ls=":")
-        ax.annotate(name, (wave, 0.1), fontsize=8, ha="center")
-    ax.set(xlabel="vacuum wavelength at rest (Å)", ylabel="median (observed − model)")
-    ax.set(xlim=(WAVE[0], WAVE[-1]), ylim=(-0.62, 0.13))
+def stacks(curves: dict[str, dict[str, np.ndarray]], source: str) -> Figure:
+    """Draw median residuals of a source's stars before and after the correction: when → kind → (3136,)."""
+    fig, axes = plt.subplots(1, 2, figsize=(13, 6), sharey=True, layout="constrained")
+    beside: dict[str, Any] = dict(fontsize=9, va="bottom", ha="right")
+    for ax, (when, kinds) in zip(axes, curves.items(), strict=True):
+        chosen = {k.split(": ")[1]: v for k, v in kinds.items() if k.startswith(f"{source}: ")}
+        for i, (name, curve) in enumerate(chosen.items()):
+            level = -OFFSET * i
+            ax.plot(WAVE, curve + level, lw=0.6)
+            ax.axhline(level, color=plotting.TRUTH, lw=0.4)
+            ax.annotate(name, (WAVE[-1] - 20, level + 0.03), **beside)
+        for wave in plotting.LINES.values():
+            ax.axvline(wave, color=plotting.OBSERVED, lw=0.6, ls=":")
+        ax.set(xlabel="vacuum wavelength at rest (Å)", title=f"{when} the correction")
+        ax.set(xlim=(WAVE[0], WAVE[-1]), ylim=(-OFFSET * len(chosen), 0.1))
+    axes[0].set_ylabel("median (observed − model)")
     return fig
