@@ -123,11 +123,23 @@ class LabelNet(nn.Module):
 
 
 class LabelFlow(nn.Module):
-    """q(z | y), with the denoiser ``bounded`` that ships before it."""
+    """q(z | y), with the denoiser ``bounded`` that ships before it.
 
-    def __init__(self, net: LabelNet):
+    Parameters
+    ----------
+    net : LabelNet
+    world : specnb.world.fit.World, optional
+        Whose likelihood the Gauss-Newton steps follow; by default that of the simulator.
+    """
+
+    def __init__(self, net: LabelNet, world: fit.World | None = None):
         super().__init__()
-        self.net = net
+        self.net, self._world = net, world
+
+    @property
+    def world(self) -> fit.World:
+        """Whose likelihood the Gauss-Newton steps follow."""
+        return self._world or fit.default_world(str(self.net.first.weight.device))
 
     @property
     def denoiser(self) -> SubspaceDenoiser:
@@ -143,10 +155,9 @@ class LabelFlow(nn.Module):
         z, before, level = local.seen
         return torch.cat([z, before.log(), x, sd.log(), level[:, None]], 1)
 
-    @staticmethod
     @torch.no_grad()
     def approach(
-        z: torch.Tensor, observed: Observed
+        self, z: torch.Tensor, observed: Observed
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Take Gauss-Newton steps from z (n, 6).
 
@@ -156,11 +167,10 @@ class LabelFlow(nn.Module):
             Where they lead, (n, 6) float64; C of the curvature there, lower triangular (n, 6, 6) float64; and for the
             network what was found on the way, (n, 25) float32: where, scale of C, last step, the whole way, χ².
         """
-        world = fit.default_world(str(observed.device))
         seen = Observed.state(observed.flux, observed.noise)
         at = begin = z.double().clamp(-REACH, REACH)
         for _ in range(STEPS):
-            curvature, gradient, chi2 = world.normal_equations(at, seen, 1.0)
+            curvature, gradient, chi2 = self.world.normal_equations(at, seen, 1.0)
             root = torch.linalg.cholesky(curvature)
             step = torch.cholesky_solve(gradient[..., None], root)[..., 0].clamp(-1, 1)
             at = (at + step).clamp(-REACH, REACH)
@@ -228,17 +238,17 @@ def _stretch(root: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
     return outer.to(inner.dtype) - own
 
 
-def fresh(seed: int = 0, **config: int) -> LabelFlow:
+def fresh(seed: int = 0, world: fit.World | None = None, **config: int) -> LabelFlow:
     """Make a new flow; ``config`` goes to :class:`LabelNet`. Its weights depend on ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LabelFlow(LabelNet(**config))
+        return LabelFlow(LabelNet(**config), world)
 
 
-def read(path: Path | str) -> LabelFlow:
+def read(path: Path | str, world: fit.World | None = None) -> LabelFlow:
     """Read a flow that :func:`specnb.denoising.networks.save` wrote, float32, in evaluation mode."""
     halves, notes = storage.read_tensors(path)
-    flow = fresh(**notes["config"])
+    flow = fresh(world=world, **notes["config"])
     flow.load_state_dict({k: v.float() for k, v in halves.items()}, strict=False)
     return flow.eval().requires_grad_(False)
 

@@ -18,7 +18,7 @@ from specnb.labels import flows
 from specnb.labels.oracle import log_posterior
 from specnb.observed import Observed
 from specnb.sampling.importance import resample
-from specnb.world import fit, prior, streams
+from specnb.world import prior, streams
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -96,13 +96,12 @@ def draws(
     firsts, parts, shares = range(0, len(observed), BATCH), [], []
     filled = observed.filled(flow.denoiser.mean)
     for first in tqdm(firsts, desc="inferring", unit="batch", disable=len(firsts) == 1):
-        some = filled[first : first + BATCH]
+        some = flow.world.weigh(filled[first : first + BATCH])
         stars = range(first, first + len(some))
         noise = torch.stack([_noise(wanted, seed, i, observed.device) for i in stars])
         z, log_density = flow.draw(noise, some)
         if refine:
-            seen = observed[first : first + BATCH]
-            z, share = _refined(z, log_density().double(), seen, stars, n_samples, seed)
+            z, share = _refined(flow, z, log_density().double(), some, stars, n_samples, seed)
             shares.append(share)
         parts.append(z)
     labels = prior.from_normal(torch.cat(parts)).cpu().numpy()
@@ -118,12 +117,12 @@ def _noise(k, seed, star, device):
     return torch.randn(k, 6, generator=streams.of_spectrum(seed, star, device), device=device)
 
 
-def _refined(z, density, observed, stars, n_samples, seed):
+def _refined(flow, z, density, observed, stars, n_samples, seed):
     """Choose draws by their weights: z (n, n_samples, 6), and the effective share of each star's proposals (n,)."""
-    world, out, share = fit.default_world(str(observed.device)), [], np.empty(len(z))
+    out, share = [], np.empty(len(z))
     for row, star in enumerate(stars):
         one = slice(row, row + 1)
-        target = log_posterior(world, z[one], observed[one])[0]
+        target = log_posterior(flow.world, z[one], observed[one])[0]
         weight = (target - density[row]).cpu().numpy()
         rng = np.random.default_rng([seed, star])
         chosen, share[row] = resample(weight, n_samples, rng)

@@ -25,6 +25,7 @@ from astropy.table import Table
 from specnb.observed import Observed
 from specnb.training.known_stars import at_rest
 from specnb.world import fit, prior, sky
+from specnb.world.continuum import splines
 from specnb.world.correction import Components
 from specnb.world.emulator import Emulator, correction_terms, load_emulator
 from specnb.world.instrument import LAMOST, LIBRARY, Instrument
@@ -160,7 +161,9 @@ def world(
 ) -> sky.Sky:
     """Make the world of a source's stars."""
     instrument = source.instrument
-    return kind(emulator, sky.continuum(instrument), instrument=instrument, components=components)
+    return kind(
+        emulator, splines(instrument.knot_every), instrument=instrument, components=components
+    )
 
 
 @dataclass

@@ -26,7 +26,7 @@ from specnb import extras, storage
 from specnb.training import checkpoint, yardstick
 from specnb.training.objectives import OBJECTIVES
 from specnb.training.profiles import Profile
-from specnb.world.stars import stream
+from specnb.world import stars, telescope
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -168,13 +168,14 @@ def fit(
     run = {"profile": repr(profile), "seed": seed}
     step, seconds, rows = _resume(folder, run, denoiser, averaged, optimiser, balance)
     start, total, every = time.monotonic() - seconds, 0.0, max(profile.steps // 40, 10)
-    batches = stream(
+    batches = stars.stream(
         profile.batch_size,
         seed,
         device=fabric.device,
         start=step,
         flat=profile.flat,
         diffused=objective.diffused,
+        draw=telescope.draw if profile.sky else stars.draw,
     )
     bar = tqdm(
         total=profile.steps,

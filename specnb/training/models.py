@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -42,7 +43,8 @@ class Kind:
 
 DENOISER = Kind(denoiser.make, networks.read, "rho", denoiser.score, denoiser.card)
 FLOW = Kind(flow.make, flows.read, "nll", flow.score, flow.card)
-KINDS = {**dict.fromkeys(MODELS, DENOISER), "labels": FLOW}
+SKY_FLOW = replace(FLOW, read=flow.read_sky, score=partial(flow.score, sky=True))
+KINDS = {**dict.fromkeys(MODELS, DENOISER), "labels": FLOW, "labels_sky": SKY_FLOW}
 """Name → kind."""
 
 

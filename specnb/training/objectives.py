@@ -65,7 +65,7 @@ def spread(denoiser: Any, batch: Batch) -> Errors:
 def labels(flow: Any, batch: Batch) -> Errors:
     """Take -ln q of the true labels in normal coordinates, and of the guess; beyond 10 it grows as a logarithm."""
     z = prior.to_normal(batch.labels.double()).float()
-    seen = observed(flow.denoiser, batch)
+    seen = flow.world.weigh(observed(flow.denoiser, batch))
     first, second = (
         part.clamp(max=10) + (part - 10).clamp(min=0).log1p() for part in flow.surprise(z, seen)
     )

@@ -28,6 +28,8 @@ class Profile:
         A key of ``objectives.OBJECTIVES``.
     start : str
         Name of a model that ships, of the same network, from whose weights training starts.
+    sky : bool
+        Learn from stars as a survey sees them (:mod:`specnb.world.telescope`).
     """
 
     net: dict[str, Any]
@@ -37,6 +39,7 @@ class Profile:
     flat: float = 0.0
     objective: str = "mse"
     start: str = ""
+    sky: bool = False
 
 
 _SMALL, _PLAIN, _SUBSPACE = (
@@ -117,6 +120,13 @@ MODELS: dict[str, dict[str, Profile]] = {
             dict(width=2048, blocks=6, hidden=128), 20000, 1024, 5e-4, flat=0.1, objective="labels"
         ),
     },
+    "labels_sky": {
+        "smoke": Profile(
+            dict(width=32, blocks=1, hidden=16, transforms=1), 20, 16, objective="labels", sky=True
+        ),
+        "quick": Profile({}, 100, 64, rate=3e-4, objective="labels", start="labels", sky=True),
+        "cpu": Profile({}, 1500, 64, rate=5e-4, objective="labels", start="labels", sky=True),
+    },
     "dncnn": {
         "smoke": Profile(dict(depth=3, width=8, **_PLAIN), steps=20, batch_size=4),
         "cpu": Profile(dict(depth=10, width=32, **_PLAIN), steps=2000, batch_size=32),
@@ -127,7 +137,7 @@ MODELS: dict[str, dict[str, Profile]] = {
 looks at one pixel, as does ``dncnn``, the baseline of :class:`specnb.denoising.nets.DnCNN1D`; ``eps`` is the plan's
 unconditional network, which answers the noise; ``wmae`` goes on from ``bounded`` with the plan's loss; ``spread``
 teaches ``bounded`` how far stars scatter about its answer and changes nothing else; ``supervised`` is p(x|y);
-``labels`` is the flow p(θ|y) of :mod:`specnb.labels.flows`."""
+``labels`` is the flow p(θ|y) of :mod:`specnb.labels.flows`, ``labels_sky`` that of stars as a survey sees them."""
 
 
 def chosen(name: str, profile: str) -> Profile:

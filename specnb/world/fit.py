@@ -76,6 +76,14 @@ class World:
         with torch.no_grad():
             return torch.cat([self.emulator.stencil(rows, resolution) for rows in parts])
 
+    def weigh(self, observed: Observed) -> Observed:
+        """Give observations the errors that this world believes in: here those that they have."""
+        return Observed.state(observed.flux, observed.noise)
+
+    def log_likelihood(self, z: torch.Tensor, observed: Observed) -> torch.Tensor:
+        """Compute ln L of points z (n, 6), what is linear integrated out, up to a constant: (n,) float64."""
+        return self.continuum.log_likelihood(self.spectrum(z), observed)
+
     def objective(self, z: torch.Tensor, observed: Observed, weight: float) -> torch.Tensor:
         """Compute χ² + p zᵀz at points z (n, 6), what is linear solved for; (n,) float64."""
         _, _, chi2 = self.continuum.best(self.spectrum(z), observed)

@@ -18,20 +18,24 @@ are independent and of unit variance. A bad pixel breaks the chain.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import torch
 
 from specnb.observed import Observed
 from specnb.world import prior
-from specnb.world.continuum import Continuum, splines
-from specnb.world.correction import Components
+from specnb.world.continuum import splines
+from specnb.world.correction import Components, load_corrected
+from specnb.world.emulator import load_emulator
 from specnb.world.fit import World
 from specnb.world.instrument import Instrument
 
 VMIC_SIGMA, VMIC_STEP = 0.2, 0.1
 """Scatter of microturbulence about its relation, and the difference by which its slope is measured, km/s."""
+
+FLUX = (0.1, 1.3)
+"""Normalised flux of a star, for errors that are a share of it."""
 
 AT_ONCE = 8
 """Spectra whose columns are in memory together: what fits in a processor's cache is several times as fast."""
@@ -127,14 +131,23 @@ class Sky(World):
         )
         return (more - less) / (2 * VMIC_STEP)
 
-    def weigh(self, observed: Observed, spectrum: torch.Tensor) -> Observed:
-        """Give observations the errors that the instrument makes of the file's, for stars of about F (n, 3136)."""
+    def weigh(self, observed: Observed, spectrum: torch.Tensor | None = None) -> Observed:
+        """Give observations the errors that the instrument makes of the file's.
+
+        Parameters
+        ----------
+        observed : Observed
+            With the file's errors.
+        spectrum : torch.Tensor, optional
+            About what the stars look like, (n, 3136); by default what was observed.
+        """
         floor, errors, good = (
             torch.as_tensor(x, dtype=torch.float32).to(observed.device)
             for x in (self.instrument.floor, self.instrument.errors, self.instrument.good)
         )
+        size = (observed.flux if spectrum is None else spectrum).clamp(*FLUX)
         ivar = observed.ivar * good
-        return Observed(observed.flux, ivar / (errors**2 + ivar * (floor * spectrum) ** 2))
+        return Observed(observed.flux, ivar / (errors**2 + ivar * (floor * size) ** 2))
 
     def whiten(self, rows: torch.Tensor, observed: Observed) -> torch.Tensor:
         """Take residuals or columns (n, …, 3136) to independent values of unit variance; bad pixels to 0."""
@@ -229,12 +242,21 @@ class Sky(World):
         return curvature, (rows @ left[..., None])[..., 0].double(), found.chi2, shared
 
     def log_likelihood(self, z: torch.Tensor, observed: Observed) -> torch.Tensor:
-        """Compute ln L with all that is linear integrated out, up to a constant of the observation: (n,) float64."""
-        labels = prior.from_normal(z).float()
-        found, _ = self.linear(labels, self.emulated(labels), observed)
-        return -0.5 * found.chi2 - found.root.diagonal(dim1=1, dim2=2).log().sum(1)
+        """Compute ln L of points z (n, 6) of n spectra or of one, all that is linear integrated out: (n,) float64."""
+        parts, one = [], len(observed) == 1
+        for first in range(0, len(z), AT_ONCE):
+            rows = slice(first, first + AT_ONCE)
+            labels = prior.from_normal(z[rows]).float()
+            found, _ = self.linear(
+                labels, self.emulated(labels), observed if one else observed[rows]
+            )
+            parts.append(-0.5 * found.chi2 - found.root.diagonal(dim1=1, dim2=2).log().sum(1))
+        return torch.cat(parts)
 
 
-def continuum(instrument: Instrument, device: str = "cpu") -> Continuum:
-    """Make the smooth continua that an instrument needs."""
-    return splines(instrument.knot_every, device)
+@lru_cache(maxsize=8)
+def of_instrument(instrument: Instrument, device: str = "cpu", corrected: bool = True) -> Sky:
+    """Make the sky that an instrument sees, with the emulator that ships; ``corrected`` by real stars or as it is."""
+    emulator, components = load_corrected(device) if corrected else (load_emulator(device), None)
+    continuum = splines(instrument.knot_every, device)
+    return Sky(emulator, continuum, instrument=instrument, components=components)

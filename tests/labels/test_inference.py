@@ -9,6 +9,8 @@ from specnb.labels import flows, inference, oracle
 from specnb.observed import Observed
 from specnb.sampling import importance
 from specnb.world import fit, prior
+from specnb.world.instrument import LAMOST
+from specnb.world.sky import of_instrument
 
 SMALL = {"width": 32, "blocks": 1, "hidden": 16, "transforms": 2, "bins": 4}
 
@@ -35,6 +37,26 @@ def test_draws_have_the_density_that_is_said(flow, stars):
     assert z.shape == (3, 20, 6)
     for k in (0, 7, 19):
         assert torch.allclose(flow.log_prob(z[:, k], observed), density[:, k], atol=1e-3)
+
+
+def test_a_flow_of_a_sky_follows_its_likelihood(stars):
+    """Where arms meet nothing counts; draws have the density that is said; refinement takes the sky's evidence."""
+    sky = flows.fresh(seed=3, world=of_instrument(LAMOST), **SMALL).eval().requires_grad_(False)
+    seen = simulate(2, 5, snr=40, sky=True)
+    table = inference.infer(seen.observed, seen.ivar, 30, seed=1, flow=sky)
+    changed = np.where(LAMOST.good, seen.observed, 0.5)
+    again = inference.infer(changed, seen.ivar, 30, seed=1, flow=sky)
+    for name in prior.LABELS:
+        assert np.isfinite(table[name]).all()
+        assert np.allclose(table[name], again[name], rtol=1e-4)
+    weighed = sky.world.weigh(
+        Observed(torch.from_numpy(seen.observed), torch.from_numpy(seen.ivar))
+    )
+    noise = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
+    z, log_density = sky.draw(noise, weighed)
+    assert torch.allclose(sky.log_prob(z[:, 3], weighed), log_density()[:, 3], atol=2e-3)
+    refined = inference.infer(seen.observed, seen.ivar, 20, seed=1, flow=sky, refine=True)
+    assert ((refined["share"] > 0) & (refined["share"] <= 1)).all()
 
 
 def test_the_density_is_one(flow, stars):

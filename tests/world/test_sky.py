@@ -8,6 +8,7 @@ from specnb.grid import FINE_LOGLAM, N_PIXELS, WAVE
 from specnb.observed import Observed
 from specnb.training import emulator_fit
 from specnb.world import emulator, fit, prior, sky, stars, streams
+from specnb.world.continuum import splines
 from specnb.world.correction import Components
 from specnb.world.emulator import N_TERMS, correction_terms, load_emulator
 from specnb.world.instrument import GENERIC, LAMOST, LIBRARY, Arm, Instrument
@@ -16,7 +17,7 @@ from specnb.world.instrument import GENERIC, LAMOST, LIBRARY, Arm, Instrument
 def world(instrument=LAMOST, components=None):
     return sky.Sky(
         load_emulator("cpu"),
-        sky.continuum(instrument),
+        splines(instrument.knot_every),
         instrument=instrument,
         components=components,
     )
@@ -235,7 +236,7 @@ def test_microturbulence_is_a_column_where_the_emulator_knows_of_it():
     r, zero = torch.tensor([1800.0]), torch.zeros(2)
     four = again(at[:, :4], zero, zero, r)
     assert torch.allclose(four, five(torch.nn.functional.pad(at[:, :4], (0, 1)), zero, zero, r))
-    w = sky.Sky(again, sky.continuum(GENERIC), instrument=GENERIC)
+    w = sky.Sky(again, splines(150), instrument=GENERIC)
     columns = w.columns(at, four)
     assert columns.shape[1] == len(w.precision)
     expected = sky.VMIC_SIGMA * (four - 1) / 3  # a tenth of the depth of 0.3
