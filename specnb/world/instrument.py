@@ -28,7 +28,9 @@ class Arm:
     floor : float
         Error that files do not tell, as a share of the flux: wiggles between a line and a continuum in width.
     correlation : float
-        Of the errors of neighbouring pixels, 0 to below 1.
+        Of the noise of neighbouring pixels, 0 to below 1.
+    smoothness : float
+        The same of what ``floor`` stands for, which is smoother than noise.
     errors : float
         Factor of the files' errors.
     """
@@ -39,6 +41,7 @@ class Arm:
     ln_resolution: float = 0.15
     floor: float = 0.005
     correlation: float = 0.0
+    smoothness: float = 0.4
     errors: float = 1.0
 
 
@@ -97,11 +100,21 @@ class Instrument:
         return self._by_pixel("errors", 1.0)
 
     @cached_property
+    def starts(self) -> np.ndarray:
+        """True in the first pixel of every arm, which no other is correlated with, (3136,)."""
+        first = np.zeros(len(WAVE), bool)
+        first[[int(pixels.argmax()) for pixels in self.of_arm]] = True
+        return first
+
+    @cached_property
     def correlation(self) -> np.ndarray:
-        """Correlation of every pixel's error with that of the one before, 0 at the start of an arm, (3136,)."""
-        values = self._by_pixel("correlation", 0.0)
-        values[[int(pixels.argmax()) for pixels in self.of_arm]] = 0.0
-        return values
+        """Correlation of every pixel's noise with that of the one before, 0 at the start of an arm, (3136,)."""
+        return np.where(self.starts, 0.0, self._by_pixel("correlation", 0.0))
+
+    @cached_property
+    def smoothness(self) -> np.ndarray:
+        """The same of what the floor stands for, (3136,)."""
+        return np.where(self.starts, 0.0, self._by_pixel("smoothness", 0.0))
 
 
 EVERYWHERE = (0.0, 1e5)
@@ -112,8 +125,8 @@ OXYGEN = (6275.0, 6330.0)
 LAMOST = Instrument(
     "LAMOST LRS",
     (
-        Arm(0.0, 5900.0, 3.0, 0.15, 0.005, 0.25, 0.8),
-        Arm(5900.0, 1e5, 8.0, 0.15, 0.015, 0.25, 1.2),
+        Arm(0.0, 5900.0, velocity=3.0, floor=0.005, correlation=0.08, errors=0.8),
+        Arm(5900.0, 1e5, velocity=8.0, floor=0.015, correlation=0.08, errors=0.9),
     ),
     masked=((5650.0, 6050.0), OXYGEN),
 )

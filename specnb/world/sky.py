@@ -14,7 +14,8 @@ The noise of an arm is a first-order autoregression of correlation ρ, whose inv
 
 .. math:: v_i = (u_i - \rho u_{i-1}) / \sqrt{1 - \rho^2}, \qquad u = r / \sigma,
 
-are independent and of unit variance. A bad pixel breaks the chain.
+are independent and of unit variance. A bad pixel breaks the chain. Noise is nearly white; what files do not tell of is
+smoother, so that ρ grows with its share of the variance.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,12 @@ from specnb.world.instrument import Instrument
 
 VMIC_SIGMA, VMIC_STEP = 0.2, 0.1
 """Scatter of microturbulence about its relation, and the difference by which its slope is measured, km/s."""
+
+FACTORS, BISECTIONS, TYPICAL = (0.3, 30.0), 16, 0.6745
+"""Range in which factors of errors are searched, to 1e-4 of it; median size of a standard normal deviate."""
+
+ENOUGH = 100
+"""Pixels of an arm without which its own factor is not measured."""
 
 FLUX = (0.1, 1.3)
 """Normalised flux of a star, for errors that are a share of it."""
@@ -85,10 +92,21 @@ class Sky(World):
         device = self.continuum.basis.device
         return v.to(device), r.to(device)
 
-    @cached_property
-    def _correlation(self) -> torch.Tensor:
-        correlation = torch.tensor(self.instrument.correlation, dtype=torch.float32)
-        return correlation.to(self.continuum.basis.device)
+    def correlation(self, observed: Observed) -> torch.Tensor:
+        """Compute the correlation of every good pixel's error with that of the one before, (n, 3136).
+
+        Between that of noise and that of the floor, by their shares of the variance.
+        """
+        instrument = self.instrument
+        noise, smooth, floor = (
+            torch.as_tensor(x, dtype=torch.float32).to(observed.device)
+            for x in (instrument.correlation, instrument.smoothness, instrument.floor)
+        )
+        good = observed.good
+        chained = (noise + (smooth - noise) * (floor**2 * observed.ivar).clamp(max=1)) * good
+        chained[:, 1:] *= good[:, :-1]
+        chained[:, 0] = 0
+        return chained
 
     @cached_property
     def precision(self) -> torch.Tensor:
@@ -131,7 +149,12 @@ class Sky(World):
         )
         return (more - less) / (2 * VMIC_STEP)
 
-    def weigh(self, observed: Observed, spectrum: torch.Tensor | None = None) -> Observed:
+    def weigh(
+        self,
+        observed: Observed,
+        spectrum: torch.Tensor | None = None,
+        factors: torch.Tensor | None = None,
+    ) -> Observed:
         """Give observations the errors that the instrument makes of the file's.
 
         Parameters
@@ -140,21 +163,66 @@ class Sky(World):
             With the file's errors.
         spectrum : torch.Tensor, optional
             About what the stars look like, (n, 3136); by default what was observed.
+        factors : torch.Tensor, optional
+            Of the file's errors, for each arm, (n, arms), from :meth:`factors`; by default the instrument's own.
         """
         floor, errors, good = (
             torch.as_tensor(x, dtype=torch.float32).to(observed.device)
             for x in (self.instrument.floor, self.instrument.errors, self.instrument.good)
         )
+        if factors is not None:
+            of_arm = torch.tensor(self.instrument.of_arm, device=observed.device)
+            errors = factors @ of_arm.to(factors.dtype) + (~of_arm.any(0)).to(factors.dtype)
         size = (observed.flux if spectrum is None else spectrum).clamp(*FLUX)
         ivar = observed.ivar * good
         return Observed(observed.flux, ivar / (errors**2 + ivar * (floor * size) ** 2))
 
+    def factors(self, observed: Observed, labels: torch.Tensor) -> torch.Tensor:
+        """Measure by which factors the file's errors are wrong, for each arm.
+
+        With them half of the residuals of a fit are within 0.6745 σ, the instrument's floor in σ.
+
+        Parameters
+        ----------
+        observed : Observed
+            With the file's errors, n spectra.
+        labels : torch.Tensor
+            Of a fit, (n, 6).
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (n, arms); the instrument's own where an arm has fewer than ``ENOUGH`` good pixels.
+        """
+        parts = []
+        for some, at in zip(observed.split(AT_ONCE), labels.float().split(AT_ONCE), strict=True):
+            spectrum = self.emulated(at)
+            seen = self.weigh(some, spectrum)
+            residual = some.flux - spectrum - self.linear(at, spectrum, seen)[0].explained
+            parts.append(self._factors(some, seen.good, residual, spectrum))
+        return torch.cat(parts)
+
+    def _factors(self, observed, good, residual, spectrum):
+        floor = torch.as_tensor(self.instrument.floor, dtype=torch.float32).to(observed.device)
+        own = (floor * spectrum.clamp(*FLUX)) ** 2
+        variance = torch.where(good, 1 / observed.ivar.clamp(min=1e-12), 0.0)
+        square = (residual / TYPICAL) ** 2
+        columns = []
+        for arm, pixels in zip(self.instrument.arms, self.instrument.of_arm, strict=True):
+            some = good & torch.tensor(pixels, device=good.device)
+            count = some.sum(1)
+            low, high = (torch.full_like(variance[:, 0], x) for x in FACTORS)
+            for _ in range(BISECTIONS):
+                middle = (low * high).sqrt()
+                beyond = (square > middle[:, None] ** 2 * variance + own) & some
+                small = 2 * beyond.sum(1) > count
+                low, high = torch.where(small, middle, low), torch.where(small, high, middle)
+            columns.append(torch.where(count < ENOUGH, arm.errors, (low * high).sqrt()))
+        return torch.stack(columns, 1)
+
     def whiten(self, rows: torch.Tensor, observed: Observed) -> torch.Tensor:
         """Take residuals or columns (n, …, 3136) to independent values of unit variance; bad pixels to 0."""
-        weight, good = observed.ivar.sqrt(), observed.good
-        chained = self._correlation * good
-        chained[:, 1:] *= good[:, :-1]
-        chained[:, 0] = 0
+        weight, chained = observed.ivar.sqrt(), self.correlation(observed)
         scale = (1 - chained.square()).rsqrt()
         between = (slice(None), *[None] * (rows.ndim - 2))
         u = rows * weight[between]
@@ -201,8 +269,8 @@ class Sky(World):
         r"""Compute what is known of z at an optimum: of a star, and of one of its visits beside others.
 
         With the total covariance C = N + TΛTᵀ, slopes S and the curvature H = SᵀC⁻¹S + p, the error of a star is H⁻¹.
-        Columns that are the same in every visit (components, microturbulence) move all estimates alike, so that visits
-        scatter by H⁻¹(H − GGᵀ)H⁻¹, G = SᵀC⁻¹T of these columns.
+        Columns that are the same in every visit (components, microturbulence) move all estimates alike, G = SᵀC⁻¹T of
+        these, and the prior pulls all alike, so that visits scatter by H⁻¹(H − GGᵀ − p)H⁻¹.
 
         Parameters
         ----------
@@ -219,9 +287,10 @@ class Sky(World):
             Covariances of z, (n, 6, 6), float64.
         """
         curvature, _, _, shared = self._in_parts(z, observed)
-        curvature = curvature + weight * torch.eye(6, dtype=z.dtype, device=z.device)
-        absolute = torch.linalg.inv(curvature)
-        return absolute, absolute - absolute @ shared @ shared.mT @ absolute
+        unit = torch.eye(6, dtype=z.dtype, device=z.device)
+        absolute = torch.linalg.inv(curvature + weight * unit)
+        alike = shared @ shared.mT + weight * unit
+        return absolute, absolute - absolute @ alike @ absolute
 
     def _in_parts(self, z, observed):
         parts = zip(z.split(AT_ONCE), observed.split(AT_ONCE), strict=True)

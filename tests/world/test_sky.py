@@ -39,10 +39,10 @@ def observed(w, at, snr=50.0, seed=0):
     a = size * torch.randn(len(at), len(size), generator=rng)
     columns = w.columns(at, flux)
     noise = torch.randn(flux.shape, generator=rng)
-    rho = torch.tensor(w.instrument.correlation, dtype=torch.float32)
+    rho = w.correlation(seen)
     chain = [noise[:, 0]]
     for i in range(1, N_PIXELS):
-        chain.append(rho[i] * chain[-1] + (1 - rho[i] ** 2).sqrt() * noise[:, i])
+        chain.append(rho[:, i] * chain[-1] + (1 - rho[:, i] ** 2).sqrt() * noise[:, i])
     error = torch.where(seen.good, seen.ivar.rsqrt(), 1.0)
     return Observed(flux + (a[:, None] @ columns)[:, 0] + error * torch.stack(chain, 1), seen.ivar)
 
@@ -50,13 +50,13 @@ def observed(w, at, snr=50.0, seed=0):
 def covariance(w, seen, row):
     """Dense N of one spectrum, its good pixels only; a bad pixel breaks the chain."""
     good = seen.good[row].numpy()
-    rho = w.instrument.correlation
+    rho = w.correlation(seen)[row].numpy()
     correlation = np.eye(N_PIXELS)
     for lag in range(1, 12):
         step = np.ones(N_PIXELS - lag)
         for k in range(1, lag + 1):
             at = np.arange(N_PIXELS - lag) + k
-            step *= rho[at] * good[at] * good[at - 1]
+            step *= rho[at]
         correlation += np.diag(step, lag) + np.diag(step, -lag)
     sigma = 1 / np.sqrt(seen.ivar[row].numpy()[good])
     return good, correlation[np.ix_(good, good)] * np.outer(sigma, sigma)
@@ -145,6 +145,25 @@ def test_visits_scatter_by_what_is_not_the_same_in_all_of_them():
     assert error < visit < 0.8 * absolute < 0.8 * 3.5 * error
     assert float(found.z[:, 0].std() / visit) == pytest.approx(1, rel=0.3)
     assert abs(float(found.z[:, 0].mean() - z[0, 0])) > 3 * error
+
+
+def test_errors_that_files_misstate_are_measured_by_arm():
+    w, at = world(), labels(24, seed=12)
+    flux = w.emulated(at)
+    rng = torch.Generator().manual_seed(3)
+    sigma = torch.full_like(flux, 1 / 30)
+    true = torch.where(torch.tensor(LAMOST.of_arm[0]), 0.7, 1.8)
+    y = flux + true * sigma * torch.randn(flux.shape, generator=rng)
+    seen = Observed(y, sigma**-2)
+    found = w.factors(seen, at)
+    assert found.shape == (24, 2)
+    # the floor of the red arm, 1.5 %, takes a little of it
+    assert found.median(0).values.numpy() == pytest.approx([0.7, 1.75], rel=0.05)
+    weighed = w.weigh(seen, flux, found)
+    ratio = (weighed.ivar * (true * sigma) ** 2)[weighed.good]
+    assert float(ratio.median()) == pytest.approx(1, rel=0.1)
+    dark = Observed(y, torch.where(torch.tensor(LAMOST.of_arm[0]), sigma**-2, 0.0))
+    assert w.factors(dark, at)[:, 1].numpy() == pytest.approx(LAMOST.arms[1].errors)
 
 
 def test_without_noise_the_zero_points_of_the_arms_are_the_error_of_the_velocity():
