@@ -53,7 +53,16 @@ def test_the_wheel_is_small_and_has_no_grid(wheel):
 
 def test_every_asset_is_loaded_by_something():
     """By its name in the package, in a notebook or a test, or by that of its model."""
-    models = {"bounded", "dncnn", "emulator", "labels", "spread", "supervised", "wmae"}
+    models = {
+        "bounded",
+        "correction",
+        "dncnn",
+        "emulator",
+        "labels",
+        "spread",
+        "supervised",
+        "wmae",
+    }
     files = [*ROOT.glob("specnb/**/*.py"), *ROOT.glob("notebooks/*.ipynb")]
     text = "\n".join(path.read_text() for path in files)
     for path in (ROOT / "specnb" / "assets").iterdir():

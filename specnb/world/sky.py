@@ -35,8 +35,8 @@ from specnb.world.instrument import Instrument
 VMIC_SIGMA, VMIC_STEP = 0.2, 0.1
 """Scatter of microturbulence about its relation, and the difference by which its slope is measured, km/s."""
 
-FACTORS, BISECTIONS, TYPICAL = (0.3, 30.0), 16, 0.6745
-"""Range in which factors of errors are searched, to 1e-4 of it; median size of a standard normal deviate."""
+FACTORS, TYPICAL = (0.1, 100.0), 0.6745
+"""Range of factors of errors; median size of a standard normal deviate."""
 
 ENOUGH = 100
 """Pixels of an arm without which its own factor is not measured."""
@@ -180,7 +180,7 @@ class Sky(World):
     def factors(self, observed: Observed, labels: torch.Tensor) -> torch.Tensor:
         """Measure by which factors the file's errors are wrong, for each arm.
 
-        With them half of the residuals of a fit are within 0.6745 σ, the instrument's floor in σ.
+        From what neighbouring pixels of a fit's residuals differ by: wiggles, which are smooth, do not count.
 
         Parameters
         ----------
@@ -199,25 +199,21 @@ class Sky(World):
             spectrum = self.emulated(at)
             seen = self.weigh(some, spectrum)
             residual = some.flux - spectrum - self.linear(at, spectrum, seen)[0].explained
-            parts.append(self._factors(some, seen.good, residual, spectrum))
+            good = seen.good[:, 1:] & seen.good[:, :-1]
+            variance = 1 / some.ivar.clamp(min=1e-12)
+            size = variance[:, 1:] + variance[:, :-1]
+            ratio = (residual[:, 1:] - residual[:, :-1]).abs() / size.sqrt() / TYPICAL
+            parts.append(self._by_arm(ratio, good))
         return torch.cat(parts)
 
-    def _factors(self, observed, good, residual, spectrum):
-        floor = torch.as_tensor(self.instrument.floor, dtype=torch.float32).to(observed.device)
-        own = (floor * spectrum.clamp(*FLUX)) ** 2
-        variance = torch.where(good, 1 / observed.ivar.clamp(min=1e-12), 0.0)
-        square = (residual / TYPICAL) ** 2
+    def _by_arm(self, ratio: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
+        """Take the median of each arm's ratios of neighbours (n, 3135), correlation taken away: (n, arms)."""
         columns = []
         for arm, pixels in zip(self.instrument.arms, self.instrument.of_arm, strict=True):
-            some = good & torch.tensor(pixels, device=good.device)
-            count = some.sum(1)
-            low, high = (torch.full_like(variance[:, 0], x) for x in FACTORS)
-            for _ in range(BISECTIONS):
-                middle = (low * high).sqrt()
-                beyond = (square > middle[:, None] ** 2 * variance + own) & some
-                small = 2 * beyond.sum(1) > count
-                low, high = torch.where(small, middle, low), torch.where(small, high, middle)
-            columns.append(torch.where(count < ENOUGH, arm.errors, (low * high).sqrt()))
+            some = good & torch.tensor(pixels[1:] & pixels[:-1], device=good.device)
+            middle = ratio.where(some, torch.nan).nanmedian(1).values
+            own = middle / (1 - arm.correlation) ** 0.5
+            columns.append(torch.where(some.sum(1) < ENOUGH, arm.errors, own.clamp(*FACTORS)))
         return torch.stack(columns, 1)
 
     def whiten(self, rows: torch.Tensor, observed: Observed) -> torch.Tensor:

@@ -24,6 +24,9 @@ from specnb.world.stars import SNR, Batch, legendre
 WIGGLE_EVERY = 40
 """Pixels between two knots of the wiggles: they are 50 to 300 pixels long."""
 
+WIGGLES = 0.4
+"""Their size as a share of the instrument's floor, which is an error that counts as white noise does."""
+
 STEP, STEP_WIDTH = 0.03, 60.0
 """Standard deviation of the step between two arms, and how gently they meet, in Å."""
 
@@ -165,12 +168,12 @@ def _misstated(draws: _Draws, instrument: Instrument, of_arm: torch.Tensor) -> t
 
 
 def _wiggles(draws: _Draws, instrument: Instrument) -> torch.Tensor:
-    """Draw smooth wiggles about 1, (n, 3136), whose size is the instrument's floor."""
+    """Draw smooth wiggles about 1, (n, 3136), whose size follows the instrument's floor."""
     device = draws.rng.device
     basis = splines(WIGGLE_EVERY, str(device)).basis
     floor = torch.tensor(instrument.floor, dtype=torch.float32, device=device)
     size = basis.square().sum(0).sqrt()  # rms of a sum with coefficients of unit variance
-    return 1 + floor * (draws.normal(len(basis)) @ basis) / size
+    return 1 + WIGGLES * floor * (draws.normal(len(basis)) @ basis) / size
 
 
 def _steps(draws: _Draws, instrument: Instrument) -> torch.Tensor:

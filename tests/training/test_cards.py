@@ -6,7 +6,7 @@ import pytest
 
 from specnb import storage
 from specnb.denoising import networks
-from specnb.training import cards, denoiser, flow, models, profiles
+from specnb.training import cards, correction_card, denoiser, flow, models, profiles
 
 ASSETS = files("specnb") / "assets"
 DENOISERS = (*networks.SHIPPED, "spread")
@@ -16,18 +16,21 @@ def made(name):
     numbers = storage.read(ASSETS / f"{name}.json")
     if name in DENOISERS:
         return cards.denoiser(name, numbers, denoiser.N_TEST)
-    return {"labels": lambda: cards.flow(numbers, flow.N_TEST)}.get(
-        name, lambda: cards.emulator(numbers)
-    )()
+    others = {
+        "labels": lambda: cards.flow(numbers, flow.N_TEST),
+        "emulator": lambda: cards.emulator(numbers),
+        "correction": lambda: correction_card.card(numbers),
+    }
+    return others[name]()
 
 
-@pytest.mark.parametrize("name", [*DENOISERS, "labels", "emulator"])
+@pytest.mark.parametrize("name", [*DENOISERS, "labels", "emulator", "correction"])
 def test_a_card_that_ships_is_what_its_numbers_render_to(name):
     assert made(name).markdown() == (ASSETS / f"{name}.md").read_text()
 
 
 def test_every_card_that_ships_is_held_by_the_test_above():
-    held = {*DENOISERS, "labels", "emulator"}
+    held = {*DENOISERS, "labels", "emulator", "correction"}
     assert {path.name.removesuffix(".md") for path in ASSETS.iterdir() if path.suffix == ".md"} == (
         held
     )

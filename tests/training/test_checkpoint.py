@@ -73,7 +73,7 @@ def interrupted(monkeypatch, at):
                 raise KeyboardInterrupt
             yield batch
 
-    monkeypatch.setattr(loop, "stream", dying)
+    monkeypatch.setattr(stars, "stream", dying)
 
 
 @pytest.mark.parametrize("broken", [False, True])
