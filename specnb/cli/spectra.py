@@ -1,4 +1,4 @@
-"""The commands for one's own spectra: denoise, infer, plot. One bad file never stops the others."""
+"""The commands for one's own spectra: denoise, infer, plot, validate. One bad file never stops the others."""
 
 import io
 from pathlib import Path
@@ -114,3 +114,31 @@ def plot(
         )
         storage.write_bytes(output, buffer.getvalue())
     typer.echo(str(output))
+
+
+@app.command(rich_help_panel=SPECTRA)
+def validate(
+    table: Annotated[
+        Path,
+        typer.Argument(help="folder with labels.csv or index.csv: file, teff, logg, feh, name"),
+    ],
+    instrument: Annotated[str, typer.Option(help="lamost, library or generic")] = "generic",
+    output: Annotated[Path | None, typer.Option("-o", help="table of the report: .ecsv")] = None,
+) -> None:
+    """Compare labels of stars with known ones, and visits with each other: bias, scatter, pulls by kind and S/N."""
+    with sentences():
+        from specnb.training import validation
+        from specnb.world.instrument import INSTRUMENTS
+
+        if instrument not in INSTRUMENTS:
+            raise UsageError(
+                f"--instrument is {instrument!r}; choose one of {', '.join(INSTRUMENTS)}"
+            )
+        report = validation.table(validation.validate(table, INSTRUMENTS[instrument]))
+        if not len(report):
+            raise ValueError(
+                f"{str(table)!r} has fewer than {validation.LEAST} stars of known labels, and fewer such pairs"
+            )
+        typer.echo("\n".join(report.pformat(max_lines=-1, max_width=-1)))
+        if output:
+            report.write(output, overwrite=True)

@@ -67,7 +67,7 @@ def _by_kind(stars: Table, found: np.ndarray) -> dict[str, Any]:
 
 def _by_snr(stars: Table, found: np.ndarray) -> dict[str, Any]:
     numbers = {}
-    giant, snr = np.asarray(stars["logg"]) <= 3.5, np.asarray(stars["snr"])
+    giant, snr = np.asarray(stars["logg"]) <= known_stars.GIANT, np.asarray(stars["snr"])
     for kind, of_kind in (("dwarfs", ~giant), ("giants", giant)):
         for low, high in SNR_BINS:
             rows = of_kind & (snr >= low) & (snr < high)

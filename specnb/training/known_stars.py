@@ -1,9 +1,9 @@
 """Real stars of known labels, on the native grid: what the models are compared with, and what a correction learns from.
 
 A table says which: columns ``file`` (beside the table), ``teff``, ``logg``, ``feh``; ``name``, if stars come more than
-once (``desig`` in LAMOST's tables); and what files do not say themselves: ``medium``, ``resolution``, or ``fwhm`` in Å
-where that is what is constant, and ``snr`` where files have no errors. Halves are drawn by name, so that two visits of
-a star are never on both sides.
+once (``desig`` or ``GroupID`` in LAMOST's tables); and what files do not say themselves: ``medium``, ``resolution``, or
+``fwhm`` in Å where that is what is constant, and ``snr`` where files have no errors. Halves are drawn by name, so that
+two visits of a star are never on both sides.
 """
 
 import hashlib
@@ -24,13 +24,19 @@ from specnb.observing.normalise import normalise
 from specnb.world import prior
 from specnb.world.operators import velocity_shift
 
+NAMES = ("name", "desig", "GroupID", "file")
+"""Columns that may say which spectra are of the same star; the first that is there."""
+
+GIANT = 3.5
+"""log g below which a star is called a giant."""
+
 TYPES = {
-    "F dwarfs": lambda t: (t["teff"] >= 6000) & (t["logg"] > 3.5) & (t["feh"] > -1),
+    "F dwarfs": lambda t: (t["teff"] >= 6000) & (t["logg"] > GIANT) & (t["feh"] > -1),
     "G dwarfs": lambda t: (
-        (t["teff"] < 6000) & (t["teff"] >= 5300) & (t["logg"] > 3.5) & (t["feh"] > -1)
+        (t["teff"] < 6000) & (t["teff"] >= 5300) & (t["logg"] > GIANT) & (t["feh"] > -1)
     ),
-    "K dwarfs": lambda t: (t["teff"] < 5300) & (t["logg"] > 3.5) & (t["feh"] > -1),
-    "giants": lambda t: (t["logg"] <= 3.5) & (t["feh"] > -1),
+    "K dwarfs": lambda t: (t["teff"] < 5300) & (t["logg"] > GIANT) & (t["feh"] > -1),
+    "giants": lambda t: (t["logg"] <= GIANT) & (t["feh"] > -1),
     "metal-poor": lambda t: t["feh"] <= -1,
 }
 """Name of a kind of star → which rows of a table are of it."""
@@ -56,17 +62,37 @@ def _spectrum(folder: Path, row: Row) -> tuple[Spectrum, str | None, float | Non
     return spectrum, medium, None
 
 
-def load(path: Path | str, snr_min: float = 0.0, halves: bool = True) -> Table:
+def _table(folder: Path) -> Path:
+    """Find the table of a folder: labels.csv, or index.csv where labels are not known."""
+    index = folder / "index.csv"
+    return (
+        index
+        if index.is_file() and not (folder / "labels.csv").is_file()
+        else folder / "labels.csv"
+    )
+
+
+def names(stars: Table) -> np.ndarray:
+    """Return what says which spectra are of the same star, (n,) of str."""
+    column = next(k for k in NAMES if k in stars.colnames)
+    return np.array([str(name) for name in stars[column]])
+
+
+def load(
+    path: Path | str, snr_min: float = 0.0, halves: bool = True, labelled: bool = True
+) -> Table:
     """Read stars inside the emulator's domain.
 
     Parameters
     ----------
     path : path
-        A folder with ``labels.csv``, or a table of this kind.
+        A folder with ``labels.csv`` (or ``index.csv``), or a table of this kind.
     snr_min : float
         Least median S/N.
     halves : bool
         Refuse tables of which a half has fewer than five stars.
+    labelled : bool
+        Refuse tables that do not know labels; else all of their stars are read.
 
     Returns
     -------
@@ -80,11 +106,13 @@ def load(path: Path | str, snr_min: float = 0.0, halves: bool = True) -> Table:
         What is missing, and where.
     """
     path = Path(path)
-    path = path / "labels.csv" if path.is_dir() else path
+    path = _table(path) if path.is_dir() else path
     table = Table.read(path, format="csv")
-    if missing := NEEDED - set(table.colnames):
+    missing = NEEDED - set(table.colnames)
+    if "file" in missing or (missing and labelled):
         raise ValueError(f"{path.name} in {str(path.parent)!r} lacks {sorted(missing)}")
-    table = table[prior.inside(table["teff"], table["logg"], table["feh"])]
+    if not missing:
+        table = table[prior.inside(table["teff"], table["logg"], table["feh"])]
     if not len(table):
         raise ValueError(f"{str(path)!r} has no star inside the emulator's domain")
     prepared = [native.prepare(*_spectrum(path.parent, row)) for row in table]
@@ -93,8 +121,7 @@ def load(path: Path | str, snr_min: float = 0.0, halves: bool = True) -> Table:
     table["flux"], table["ivar"], table["start"] = found.flux, found.ivar, found.labels
     snr = [np.median(np.sqrt(w[w > 0])) if (w > 0).mean() > 0.5 else 0.0 for w in found.ivar]
     table["snr"] = snr  # after the telluric bands are masked
-    names = table[next(k for k in ("name", "desig", "file") if k in table.colnames)]
-    table["judge"] = [hashlib.sha256(str(n).encode()).digest()[0] % 2 == 1 for n in names]
+    table["judge"] = [hashlib.sha256(n.encode()).digest()[0] % 2 == 1 for n in names(table)]
     table = table[table["snr"] > snr_min]
     if halves and not HALF <= table["judge"].sum() <= len(table) - HALF:
         raise ValueError(

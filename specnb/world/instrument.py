@@ -141,3 +141,6 @@ LIBRARY = Instrument(
     "one arm, library", (Arm(*EVERYWHERE, ln_resolution=0.1, floor=0.007),), masked=()
 )
 """A library of bright stars (MILES, STELIB): one arm, telluric bands corrected, no errors in the files."""
+
+INSTRUMENTS = {"lamost": LAMOST, "library": LIBRARY, "generic": GENERIC}
+"""Name, as commands take it → instrument."""

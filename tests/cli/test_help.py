@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from specnb.cli import app, options
 
-SPECTRA = ("denoise", "infer", "plot")
+SPECTRA = ("denoise", "infer", "plot", "validate")
 BUILDERS = ("run", "book", "verdict", "answer", "train", "yardstick", "ablate", "emulator", "grid")
 
 
