@@ -75,7 +75,9 @@ def _table(folder: Path) -> Path:
 def names(stars: Table) -> np.ndarray:
     """Return what says which spectra are of the same star, (n,) of str."""
     column = next(k for k in NAMES if k in stars.colnames)
-    return np.array([str(name) for name in stars[column]])
+    return np.array(
+        [Path(str(name)).name for name in stars[column]]
+    )  # of a file without its folder
 
 
 def load(
