@@ -2,7 +2,7 @@
 
 A *pull* is a difference over its stated error; its robust width about zero, 1.4826 times the median of its size, is 1
 where errors are right. Pairs of visits test the error of a visit; known labels test that of the star. Intervals are
-95 %, a bootstrap over stars or pairs, and none is given for fewer than five.
+95 %, a bootstrap over stars, and none is given for fewer than five.
 """
 
 from dataclasses import dataclass
@@ -44,9 +44,17 @@ class Row:
     labels: dict[str, dict[str, Interval]]
 
 
-def width(pull: np.ndarray) -> Interval:
-    """Compute the robust width of pulls (n,) about zero."""
-    return metrics.bootstrap(lambda x: PER_NORMAL * np.median(np.abs(x)), pull)
+def width(pull: np.ndarray, stars: np.ndarray | None = None) -> Interval:
+    """Compute the robust width of pulls (n,) about zero; ``stars`` (n,) says which are of the same star."""
+    of_star = (
+        [pull[stars == one] for one in np.unique(stars)] if stars is not None else pull[:, None]
+    )
+
+    def statistic(chosen: np.ndarray) -> float:
+        values = np.concatenate([of_star[int(i)] for i in chosen])
+        return PER_NORMAL * float(np.median(np.abs(values)))
+
+    return metrics.bootstrap(statistic, np.arange(len(of_star)))
 
 
 def against_known(name: str, stars: Table, found: np.ndarray, errors: np.ndarray) -> Row:
@@ -71,13 +79,17 @@ def between_visits(name: str, groups: np.ndarray, found: np.ndarray, errors: np.
         for group in np.unique(groups)
         for pair in combinations(np.flatnonzero(groups == group), 2)
     ]
-    if len(pairs) < LEAST:
+    stars = groups[[one for one, _ in pairs]]
+    if len(np.unique(stars)) < LEAST:
         return Row(name, len(pairs), {})
     one, other = np.array(pairs).T
     away = found[one] - found[other]
     pull = away / np.hypot(errors[one], errors[other])
     labels = {
-        label: {"scatter": width(away[:, i] / np.sqrt(2)), "pull": width(pull[:, i])}
+        label: {
+            "scatter": width(away[:, i] / np.sqrt(2), stars),
+            "pull": width(pull[:, i], stars),
+        }
         for i, label in enumerate(prior.LABELS)
     }
     return Row(name, len(pairs), labels)
