@@ -146,19 +146,19 @@ class Shipped:
             for name, found in self.correction["judging"].items()
         }
 
-    def labels(self, source: str) -> dict[tuple[str, str], dict[str, str]]:
-        """Return biases and scatters of a source's labels, judging half, by kind and S/N, before and after."""
-        rows = {}
-        for name in ("none", "mean and components"):
-            found = self.correction["judging"][name][source]
-            for kind, v in (found["by_kind"] | found["by_snr"]).items():
-                if v["stars"] >= FEWEST:
-                    rows[kind, name] = {"stars": v["stars"]} | {
-                        f"{what} of {label}": _interval(v[label][what], digits)
-                        for label, digits in (("teff", 0), ("logg", 2), ("feh", 3))
-                        for what in ("bias", "scatter")
-                    }
-        return rows
+    def biases(self, source: str) -> dict[str, dict[str, dict[str, Interval]]]:
+        """Return biases of a source's labels, judging half: "before" and "after" → kind and S/N → label → interval."""
+        found: dict[str, dict[str, dict[str, Interval]]] = {}
+        for when, name in (("before", "none"), ("after", "mean and components")):
+            of = self.correction["judging"][name][source]
+            found[when] = {
+                f"{kind} ({v['stars']})": {
+                    k: Interval(*v[k]["bias"]) for k in ("teff", "logg", "feh")
+                }
+                for kind, v in (of["by_kind"] | of["by_snr"]).items()
+                if v["stars"] >= FEWEST
+            }
+        return found
 
     def worst_costs(self) -> dict[str, float]:
         """Return the largest RMS difference of the recipe to each better spectrum."""
@@ -172,11 +172,6 @@ class Shipped:
         few = {int(n): Curve(**v) for n, v in self.card["learning_curve"].items()}
         whole = self.card["validation"]
         return few | {self.card["training_stars"]: Curve(whole["rms"], whole["median"])}
-
-
-def _interval(values: list[float], digits: int) -> str:
-    value, low, high = (f"{x:.{digits}f}" for x in values)
-    return f"{value} [{low}, {high}]"
 
 
 def _region(v: dict[str, Any]) -> Region:

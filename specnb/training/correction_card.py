@@ -71,9 +71,8 @@ def _by_snr(stars: Table, found: np.ndarray) -> dict[str, Any]:
     for kind, of_kind in (("dwarfs", ~giant), ("giants", giant)):
         for low, high in SNR_BINS:
             rows = of_kind & (snr >= low) & (snr < high)
-            numbers[f"{kind}, S/N {low:.0f} to {high:.0f}"] = against_labels(
-                stars[rows], found[rows]
-            )
+            bin_of = f"{low:.0f} to {high:.0f}" if np.isfinite(high) else f"above {low:.0f}"
+            numbers[f"{kind}, S/N {bin_of}"] = against_labels(stars[rows], found[rows])
     return numbers
 
 

@@ -11,6 +11,14 @@ from specnb import plotting
 from specnb.experiments.data import Judged, LeftOut
 from specnb.experiments.stars import Curve
 from specnb.grid import WAVE
+from specnb.metrics import Interval
+
+AIMS = {
+    "teff": ("bias of Teff (K)", 30.0),
+    "logg": ("bias of log g", 0.05),
+    "feh": ("bias of [M/H]", 0.04),
+}
+"""Label → title of its panel, and the bias that is aimed at."""
 
 OFFSET = 0.12
 """Between stacks."""
@@ -82,4 +90,25 @@ def stacks(curves: dict[str, dict[str, np.ndarray]], source: str) -> Figure:
         ax.set(xlabel="vacuum wavelength at rest (Å)", title=f"{when} the correction")
         ax.set(xlim=(WAVE[0], WAVE[-1]), ylim=(-OFFSET * len(chosen), 0.1))
     axes[0].set_ylabel("median (observed − model)")
+    return fig
+
+
+def biases(found: dict[str, dict[str, dict[str, Interval]]]) -> Figure:
+    """Draw biases of labels with their intervals, before and after the correction, and what is aimed at."""
+    kinds = list(found["before"])
+    size = (13, 1.2 + 0.32 * len(kinds))
+    fig, axes = plt.subplots(1, 3, figsize=size, sharey=True, layout="constrained")
+    colours = {"before": plotting.OBSERVED, "after": plotting.DENOISED}
+    for ax, (label, (title, aim)) in zip(axes, AIMS.items(), strict=True):
+        ax.axvspan(-aim, aim, color=plotting.REFERENCE, alpha=0.15, lw=0)
+        ax.axvline(0, color=plotting.TRUTH, lw=0.6)
+        for when, rows in found.items():
+            at = np.arange(len(kinds)) + (0.12 if when == "after" else -0.12)
+            value, low, high = np.array([rows[kind][label] for kind in kinds]).T
+            style: dict[str, Any] = dict(fmt="o", ms=4, lw=1.2, color=colours[when], label=when)
+            ax.errorbar(value, at, xerr=[value - low, high - value], **style)
+        ax.set(xlabel=title)
+    axes[0].set_yticks(range(len(kinds)), kinds)
+    axes[0].invert_yaxis()
+    axes[0].legend(fontsize=9)
     return fig
