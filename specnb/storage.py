@@ -1,6 +1,7 @@
 """Results of runs, JSON with where it comes from, and tensors, safetensors with notes; written atomically."""
 
 import dataclasses
+import io
 import json
 import os
 import platform
@@ -86,6 +87,14 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(data)
     os.replace(temporary, path)
+
+
+def write_arrays(path: Path | str, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays into one ``.npz`` file, compressed, of the types that they have."""
+    buffer = io.BytesIO()
+    packed: dict[str, Any] = dict(arrays)  # numpy's signature has keywords of its own
+    np.savez_compressed(buffer, **packed)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_tensors(path: Path | str, tensors: dict[str, torch.Tensor], **notes: Any) -> None:

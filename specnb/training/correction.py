@@ -207,8 +207,7 @@ def fitted(
     rows, left = labels.float(), []
     judge = judging or fitting
     for at, some in zip(rows.split(sky.AT_ONCE), seen.split(sky.AT_ONCE), strict=True):
-        spectrum = judge.emulated(at)
-        left.append(some.flux - spectrum - judge.linear(at, spectrum, some)[0].explained)
+        left.append(judge.residual(at, judge.emulated(at), some))
     good = seen.good.numpy()
     residual = np.where(good, torch.cat(left).numpy(), np.nan)
     ivar = np.where(good, source.observed.ivar.numpy(), np.nan)

@@ -3,7 +3,6 @@
 Every number is of the judging halves, with labels free in the fits as they are for a user's star.
 """
 
-import io
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -57,30 +56,17 @@ def against_labels(stars: Table, found: np.ndarray) -> dict[str, Any]:
     return numbers
 
 
-def _by_kind(stars: Table, found: np.ndarray) -> dict[str, Any]:
-    numbers = {}
-    for name, choose in known_stars.TYPES.items():
-        rows = np.asarray(choose(stars))
-        numbers[name] = against_labels(stars[rows], found[rows])
-    return numbers
-
-
-def _by_snr(stars: Table, found: np.ndarray) -> dict[str, Any]:
-    numbers = {}
-    giant, snr = np.asarray(stars["logg"]) <= known_stars.GIANT, np.asarray(stars["snr"])
-    for kind, of_kind in (("dwarfs", ~giant), ("giants", giant)):
-        for low, high in SNR_BINS:
-            rows = of_kind & (snr >= low) & (snr < high)
-            bin_of = f"{low:.0f} to {high:.0f}" if np.isfinite(high) else f"above {low:.0f}"
-            numbers[f"{kind}, S/N {bin_of}"] = against_labels(stars[rows], found[rows])
-    return numbers
+def _by_group(
+    stars: Table, found: np.ndarray, groups: list[tuple[str, np.ndarray]]
+) -> dict[str, Any]:
+    return {name: against_labels(stars[rows], found[rows]) for name, rows in groups}
 
 
 def stacks(stars: Table, residual: np.ndarray) -> dict[str, np.ndarray]:
     """Compute the median residual of each kind of star, of at least five, (3136,); 0 where fewer are seen."""
     curves = {}
-    for name, choose in known_stars.TYPES.items():
-        rows = residual[np.asarray(choose(stars))]
+    for name, of_kind in known_stars.by_kind(stars):
+        rows = residual[of_kind]
         if len(rows) >= LEAST:
             enough = np.isfinite(rows).sum(0) >= LEAST
             curves[name] = np.zeros(rows.shape[1])
@@ -137,8 +123,10 @@ def judge(
             "misfit": _median(fitted.misfit()[bright]),
             "stack_rms": {k: float(np.sqrt((v[v != 0] ** 2).mean())) for k, v in of_kind.items()},
             "worst_lines": {k: worst_lines(v) for k, v in of_kind.items()},
-            "by_kind": _by_kind(source.stars, fitted.labels),
-            "by_snr": _by_snr(source.stars, fitted.labels),
+            "by_kind": _by_group(source.stars, fitted.labels, known_stars.by_kind(source.stars)),
+            "by_snr": _by_group(
+                source.stars, fitted.labels, known_stars.by_kind_and_snr(source.stars, SNR_BINS)
+            ),
         }
     return numbers, curves
 
@@ -192,20 +180,16 @@ def write(surveys: list[Path], libraries: list[Path], sun: Path, folder: Path | 
         "judging": {name: found for name, (found, _) in judgements.items()},
     }
     folder = Path(folder)
-    _write_curves(folder / "correction.npz", "f4", {"mean": mean, "components": components})
+    learnt = {"mean": mean, "components": components}
+    storage.write_arrays(folder / "correction.npz", {k: v.astype("f4") for k, v in learnt.items()})
     both = {
-        f"{when}, {k}": v for when, name in SHOWN.items() for k, v in judgements[name][1].items()
+        f"{when}, {k}": v.astype("f2")
+        for when, name in SHOWN.items()
+        for k, v in judgements[name][1].items()
     }
-    _write_curves(folder / "correction_stacks.npz", "f2", both)
+    storage.write_arrays(folder / "correction_stacks.npz", both)
     written = storage.write(folder / "correction.json", numbers, made, monotonic() - start)
     return cards.write(written, card(storage.read(written)))
-
-
-def _write_curves(path: Path, kind: str, curves: dict[str, np.ndarray]) -> None:
-    buffer = io.BytesIO()
-    packed: dict[str, Any] = {name: curve.astype(kind) for name, curve in curves.items()}
-    np.savez_compressed(buffer, **packed)
-    storage.write_bytes(path, buffer.getvalue())
 
 
 def _shown(interval: list[float] | None, digits: int) -> str:

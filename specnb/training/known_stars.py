@@ -62,6 +62,32 @@ def _spectrum(folder: Path, row: Row) -> tuple[Spectrum, str | None, float | Non
     return spectrum, medium, None
 
 
+def by_snr(snr: np.ndarray, bins: tuple[tuple[float, float], ...]) -> list[tuple[str, np.ndarray]]:
+    """List bins of S/N, each with its name and which of n stars are in it."""
+    return [
+        (
+            f"S/N {low:.0f} to {high:.0f}" if np.isfinite(high) else f"S/N above {low:.0f}",
+            (snr >= low) & (snr < high),
+        )
+        for low, high in bins
+    ]
+
+
+def by_kind(stars: Table) -> list[tuple[str, np.ndarray]]:
+    """List ``TYPES``, each with its name and which of the stars are of it."""
+    return [(name, np.asarray(choose(stars))) for name, choose in TYPES.items()]
+
+
+def by_kind_and_snr(
+    stars: Table, bins: tuple[tuple[float, float], ...]
+) -> list[tuple[str, np.ndarray]]:
+    """List dwarfs and giants by S/N, each with its name and which of the stars are of it."""
+    giant = np.asarray(stars["logg"]) <= GIANT
+    in_bins = by_snr(np.asarray(stars["snr"]), bins)
+    kinds = (("dwarfs", ~giant), ("giants", giant))
+    return [(f"{kind}, {name}", some & of) for kind, of in kinds for name, some in in_bins]
+
+
 def _table(folder: Path) -> Path:
     """Find the table of a folder: labels.csv, or index.csv where labels are not known."""
     index = folder / "index.csv"

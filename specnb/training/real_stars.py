@@ -15,7 +15,6 @@ What it is not: labels are free in the fits, so an error that wrong labels absor
 pixels, which a diagonal covariance does not say; and errors of the files' ivar go into it.
 """
 
-import io
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -161,11 +160,10 @@ def compare(
     arrays = {"model_error": model_error}
     if bosz_folder is not None:
         numbers["bosz"], arrays["bosz"] = bosz(bosz_folder)
-    buffer = io.BytesIO()
-    packed: dict[str, Any] = {k: np.asarray(v, "f4") for k, v in arrays.items()}
-    np.savez_compressed(buffer, **packed)
     output = Path(output)
-    storage.write_bytes(output / "realstars.npz", buffer.getvalue())
+    storage.write_arrays(
+        output / "realstars.npz", {k: np.asarray(v, "f4") for k, v in arrays.items()}
+    )
     return storage.read(
         storage.write(output / "realstars.json", numbers, made, monotonic() - start)
     )

@@ -122,27 +122,15 @@ def validate(path: Path | str, instrument: Instrument) -> list[Row]:
     snr, groups = np.asarray(stars["snr"]), known_stars.names(stars)
     rows = []
     if set(KNOWN.values()) <= set(stars.colnames):
-        rows.append(against_known("all", stars, found, star))
-        for name, choose in known_stars.TYPES.items():
-            some = np.asarray(choose(stars))
+        everything = [("all", np.ones(len(stars), bool))]
+        kinds = known_stars.by_kind(stars) + known_stars.by_kind_and_snr(stars, SNR_BINS)
+        for name, some in everything + kinds:
             rows.append(against_known(name, stars[some], found[some], star[some]))
-        giant = np.asarray(stars["logg"]) <= known_stars.GIANT
-        for kind, of_kind in (("dwarfs", ~giant), ("giants", giant)):
-            for name, some in _by_snr(snr, of_kind):
-                rows.append(against_known(f"{kind}, {name}", stars[some], found[some], star[some]))
     rows.append(between_visits("pairs of visits", groups, found, visit))
-    for name, some in _by_snr(snr, np.ones(len(snr), bool)):
+    for name, some in known_stars.by_snr(snr, SNR_BINS):
         row = between_visits(f"pairs of visits, {name}", groups[some], found[some], visit[some])
         rows.append(row)
     return [row for row in rows if row.labels]
-
-
-def _by_snr(snr: np.ndarray, among: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    return [
-        (f"S/N {low:.0f} to {high:.0f}" if np.isfinite(high) else f"S/N above {low:.0f}",
-         among & (snr >= low) & (snr < high))
-        for low, high in SNR_BINS
-    ]  # fmt: skip
 
 
 def table(rows: list[Row]) -> Table:

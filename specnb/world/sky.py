@@ -61,12 +61,15 @@ class Linear(NamedTuple):
         (n,), float64.
     explained : torch.Tensor
         T â, (n, 3136).
+    left : torch.Tensor
+        What is left of a residual, whitened, (n, 3136).
     """
 
     coefficients: torch.Tensor
     root: torch.Tensor
     chi2: torch.Tensor
     explained: torch.Tensor
+    left: torch.Tensor
 
 
 @dataclass(eq=False)
@@ -198,7 +201,7 @@ class Sky(World):
         for some, at in zip(observed.split(AT_ONCE), labels.float().split(AT_ONCE), strict=True):
             spectrum = self.emulated(at)
             seen = self.weigh(some, spectrum)
-            residual = some.flux - spectrum - self.linear(at, spectrum, seen)[0].explained
+            residual = self.residual(at, spectrum, seen)
             good = seen.good[:, 1:] & seen.good[:, :-1]
             variance = 1 / some.ivar.clamp(min=1e-12)
             size = variance[:, 1:] + variance[:, :-1]
@@ -240,7 +243,13 @@ class Sky(World):
         explained = (a.float()[:, None] @ columns)[:, 0]
         left = self.whiten(residual - explained, observed)
         chi2 = left.square().sum(1).double() + (self.precision * a.square()).sum(1)
-        return Linear(a, root, chi2, explained), white
+        return Linear(a, root, chi2, explained, left), white
+
+    def residual(
+        self, labels: torch.Tensor, spectrum: torch.Tensor, observed: Observed
+    ) -> torch.Tensor:
+        """Compute what stars, and all that is linear, leave, (n, 3136); arguments as of :meth:`linear`."""
+        return observed.flux - spectrum - self.linear(labels, spectrum, observed)[0].explained
 
     def objective(self, z: torch.Tensor, observed: Observed, weight: float) -> torch.Tensor:
         """Compute χ² + p zᵀz at points z (n, 6), what is linear solved for; (n,) float64."""
@@ -299,12 +308,11 @@ class Sky(World):
         found, white = self.linear(prior.from_normal(z).float(), spectrum, observed)
         c = found.coefficients[:, : len(self.continuum.basis)].float()
         rows = self.whiten(slope * self.continuum(c)[:, None], observed)
-        left = self.whiten(observed.flux - spectrum - found.explained, observed)
         cross = (rows @ white.mT).double()
         solved = torch.cholesky_solve(cross.mT, found.root)
         curvature = (rows @ rows.mT).double() - cross @ solved
         shared = (self.precision[:, None] * solved)[:, self.of_star].mT
-        return curvature, (rows @ left[..., None])[..., 0].double(), found.chi2, shared
+        return curvature, (rows @ found.left[..., None])[..., 0].double(), found.chi2, shared
 
     def log_likelihood(self, z: torch.Tensor, observed: Observed) -> torch.Tensor:
         """Compute ln L of points z (n, 6) of n spectra or of one, all that is linear integrated out: (n,) float64."""
